@@ -1,0 +1,1 @@
+"""The ``vexkd`` command: one file per command, no logic of its own."""

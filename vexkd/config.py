@@ -1,0 +1,271 @@
+"""A run is one readable, typed object: YAML in, ``--set a.b=c`` on top, unknown keys refused with the nearest name."""
+
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from vexkd.classes import DETECTION_CLASSES
+from vexkd.geometry import BevGrid
+from vexkd.plugins.errors import UserError
+
+
+class Section(BaseModel):
+    """Base of every section: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataConfig(Section):
+    """Which samples are read and how."""
+
+    root: Path = Path("data/nuscenes")
+    version: str | None = None
+    """Table folder such as ``v1.0-trainval``; by default the only ``v1.0-*`` folder of the root."""
+    train_split: str = "train"
+    val_split: str = "val"
+    """A split name of the devkit (or of the root's ``splits.json``), or ``all`` for every scene of the tables."""
+    sweeps: int = Field(default=9, ge=0, le=20)
+    max_points: int = Field(default=300_000, gt=0)
+    """Capacity of the point input; what does not fit is dropped and reported."""
+    min_lidar_points: int = Field(default=1, ge=0)
+    """Annotated boxes with fewer LiDAR points are no training targets."""
+    on_damage: Literal["stop", "skip"] = "stop"
+    workers: int = Field(default=2, ge=0)
+    cache: bool = False
+    """Keep decoded samples in memory: for data sets of a few hundred samples."""
+
+
+class CameraConfig(Section):
+    """Camera branch: backbone, neck, lift-splat."""
+
+    image_size: tuple[int, int] = (256, 704)
+    """(height, width) after in-model resize and crop."""
+    backbone: Literal["resnet18", "resnet34", "resnet50", "tiny"] = "resnet50"
+    pretrained: str | None = None
+    """Folder or hub name of a transformers ResNet whose weights initialise the backbone."""
+    neck_channels: int = Field(default=256, gt=0)
+    stride: Literal[8, 16] = 16
+    depth: tuple[float, float, float] = (1.0, 60.0, 0.5)
+    """(first, end, step) of the depth bins in metres; ``end`` excluded."""
+    channels: int = Field(default=80, gt=0)
+
+
+class LidarConfig(Section):
+    """LiDAR branch: pillars, point MLP, 2-D stages."""
+
+    pillar: float = Field(default=0.2, gt=0)
+    """Side of a pillar in metres; the grid's cell is a power-of-two multiple of it."""
+    point_channels: int = Field(default=64, gt=0)
+    layers: int = Field(default=3, gt=0)
+    """Convolutions per stage; one stage per halving from pillar to cell, plus one at the cell's resolution."""
+    channels: int = Field(default=128, gt=0)
+
+
+class FusionConfig(Section):
+    """Fusion of both branches into the low-level BEV feature."""
+
+    kind: Literal["mgfm", "conv"] = "mgfm"
+    channels: int = Field(default=256, gt=0)
+    blocks: int = Field(default=6, gt=0)
+    heads: int = Field(default=8, gt=0)
+    keys: int = Field(default=4, gt=0)
+
+
+class EncoderConfig(Section):
+    """BEV encoder from the low- to the high-level BEV feature (SECOND + SECONDFPN)."""
+
+    channels: tuple[int, ...] = (128, 256)
+    layers: int = Field(default=5, gt=0)
+    out_channels: int = Field(default=512, gt=0)
+
+
+class HeadConfig(Section):
+    """Centre head (detection) or map head (segmentation)."""
+
+    channels: int = Field(default=64, gt=0)
+    groups: tuple[tuple[str, ...], ...] = (
+        ("car",),
+        ("truck", "construction_vehicle"),
+        ("bus", "trailer"),
+        ("barrier",),
+        ("motorcycle", "bicycle"),
+        ("pedestrian", "traffic_cone"),
+    )
+    max_boxes: int = Field(default=500, gt=0)
+    score_threshold: float = Field(default=0.1, ge=0, lt=1)
+    """Boxes under it are not reported by the command line and the runtime; evaluation keeps all."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "HeadConfig":
+        names = [name for group in self.groups for name in group]
+        if len(set(names)) != len(names) or not set(names) <= set(DETECTION_CLASSES):
+            raise ValueError(f"head.groups must name detection classes once each ({', '.join(DETECTION_CLASSES)})")
+        return self
+
+
+class ModelConfig(Section):
+    """A student has one branch and no fusion, a teacher has both and a fusion."""
+
+    grid: BevGrid = BevGrid()
+    camera: CameraConfig | None = None
+    lidar: LidarConfig | None = None
+    fusion: FusionConfig | None = None
+    encoder: EncoderConfig = EncoderConfig()
+    head: HeadConfig = HeadConfig()
+
+    @model_validator(mode="after")
+    def _check(self) -> "ModelConfig":
+        if self.camera is None and self.lidar is None:
+            raise ValueError("model needs model.camera, model.lidar or both")
+        if (self.fusion is None) == (self.camera is not None and self.lidar is not None):
+            raise ValueError("model.fusion belongs to a model with both model.camera and model.lidar, and only there")
+        return self
+
+
+class DistillConfig(Section):
+    """Masks and losses of the distillation stage."""
+
+    teacher: Path | None = None
+    """Run folder of the frozen teacher."""
+    levels: tuple[Literal["low", "high"], ...] = ("low", "high")
+    mask: Literal["learned", "random_query", "whole", "key_points", "gaussian", "activation"] = "learned"
+    loss: Literal["attention", "l1", "l2", "smooth_l1"] = "attention"
+    blocks: int = Field(default=3, gt=0)
+    mask_channels: int = Field(default=64, gt=0)
+    heads: int = Field(default=8, gt=0)
+    keys: int = Field(default=4, gt=0)
+    mu: float = Field(default=1.0, ge=0)
+    """Weight of the KD term in the mask generator's objective."""
+    weight: float = Field(default=2.0, ge=0)
+    """Weight (the paper's lambda) of the KD term in the student's objective."""
+    mask_lr: float = Field(default=2e-4, gt=0)
+    mask_epochs: int | None = None
+    """Epochs after which mask learning halts; by default it runs to the end."""
+
+
+class AugmentConfig(Section):
+    """Random augmentation of training samples; the defaults change nothing."""
+
+    rotate: float = Field(default=0.0, ge=0)
+    """Scene rotation about z, uniform in +-rotate radians."""
+    scale: tuple[float, float] = (1.0, 1.0)
+    translate: float = Field(default=0.0, ge=0)
+    """Standard deviation of the scene translation per axis, metres."""
+    flip_x: bool = False
+    flip_y: bool = False
+    image_resize: tuple[float, float] = (1.0, 1.0)
+    """Image scale relative to the model's own resize."""
+    image_rotate: float = Field(default=0.0, ge=0)
+    """Image rotation, uniform in +-image_rotate degrees."""
+
+
+class TrainConfig(Section):
+    """One training stage."""
+
+    stage: Literal["teacher", "student", "distill"]
+    epochs: int = Field(default=20, gt=0)
+    batch_size: int = Field(default=4, gt=0)
+    lr: float = Field(default=2e-4, gt=0)
+    backbone_lr_scale: float = Field(default=1.0, gt=0)
+    schedule: Literal["one_cycle", "cosine", "constant"] = "one_cycle"
+    weight_decay: float = Field(default=1e-2, ge=0)
+    gradient_clip: float = Field(default=35.0, gt=0)
+    ema: float = Field(default=0.0, ge=0, lt=1)
+    """Decay of the exponential moving average of the weights; 0 keeps the plain weights."""
+    precision: Literal["32", "16-mixed", "bf16-mixed"] = "32"
+    devices: int | Literal["auto"] = "auto"
+    class_balanced: bool = False
+    """Class-balanced group sampling (CBGS)."""
+    seed: int = 0
+    init: Path | None = None
+    """Run folder whose weights initialise those modules of the model that have the same names and shapes."""
+    augment: AugmentConfig = AugmentConfig()
+
+
+class Config(Section):
+    """Everything a run is made of."""
+
+    task: Literal["detection", "segmentation"]
+    data: DataConfig = DataConfig()
+    model: ModelConfig
+    train: TrainConfig
+    distill: DistillConfig | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> "Config":
+        if (self.train.stage == "distill") != (self.distill is not None):
+            raise ValueError("the section distill belongs to train.stage=distill, and only there")
+        if (self.train.stage == "teacher") != (self.model.fusion is not None):
+            raise ValueError("train.stage=teacher needs model.fusion; student and distill must not have it")
+        return self
+
+
+def load_config(path: Path, overrides: list[str] | None = None) -> Config:
+    """Read a YAML config and apply ``a.b=c`` overrides, whose values are YAML too.
+
+    Raises:
+        UserError: the file is missing or no YAML mapping, an override is malformed, or a key or value is wrong.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot read the config {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} must hold a YAML mapping, got {type(content).__name__}")
+    for override in overrides or []:
+        _apply(content, override)
+    return parse_config(content, str(path))
+
+
+def parse_config(content: dict[str, Any], source: str) -> Config:
+    """Validate a nested mapping; ``source`` names it in messages.
+
+    Raises:
+        UserError: one line with every wrong key and value.
+    """
+    try:
+        return Config.model_validate(content)
+    except ValidationError as error:
+        raise UserError(f"{source}: " + "; ".join(_explain(detail) for detail in error.errors())) from error
+
+
+def dump_config(config: Config) -> str:
+    """The resolved config as YAML that :func:`load_config` reads back."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+
+
+def _apply(content: dict[str, Any], override: str) -> None:
+    keys, separator, text = override.partition("=")
+    if not separator or not all(keys.split(".")):
+        raise UserError(f"--set takes section.key=value, got {override!r}")
+    *sections, last = keys.split(".")
+    target = content
+    for section in sections:
+        target = target.setdefault(section, {})
+        if not isinstance(target, dict):
+            raise UserError(f"--set {override}: {section} is a value, not a section")
+    try:
+        target[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"--set {override}: the value is not valid YAML") from error
+
+
+def _explain(detail: Any) -> str:
+    where = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] != "extra_forbidden":
+        message = detail["msg"].removeprefix("Value error, ")
+        return f"{where}: {message} (got {detail['input']!r})" if where and len(repr(detail["input"])) < 60 else message
+    near = get_close_matches(str(detail["loc"][-1]), _keys(Config), n=1, cutoff=0.5)
+    return f"unknown key {where}" + (f", did you mean {near[0]}?" if near else "")
+
+
+def _keys(model: type[BaseModel]) -> set[str]:
+    keys = set(model.model_fields)
+    for section in Section.__subclasses__():
+        keys |= set(section.model_fields)
+    return keys | set(BevGrid.model_fields)

@@ -1,0 +1,1 @@
+"""Samples in the project's own conventions, from nuScenes or from the synthetic generator."""
