@@ -122,4 +122,5 @@ def _quaternion(rotation: NDArray[np.float64]) -> list[float]:
         ]
     )
     vector = np.linalg.eigh(symmetric)[1][:, -1]
-    return (vector if vector[0] >= 0 else -vector).tolist()
+    w, x, y, z = vector if vector[0] >= 0 else -vector
+    return [float(w), float(x), float(y), float(z)]

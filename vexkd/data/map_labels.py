@@ -110,11 +110,11 @@ def _draw(
     def pixels(coordinates: shapely.coords.CoordinateSequence) -> NDArray[np.int32]:
         ego = (np.asarray(coordinates)[:, :2] - origin) @ to_ego.T
         subpixels = (ego + EXTENT) * (_SUPERSAMPLE / CELL) - 0.5
-        return np.rint(subpixels * (1 << _SHIFT)).astype(np.int32)
+        return np.asarray(np.rint(subpixels * (1 << _SHIFT)), np.int32)
 
     if shape.geom_type == "LineString":
         thickness = round(DIVIDER_WIDTH / CELL * _SUPERSAMPLE)
-        cv2.polylines(canvas, [pixels(shape.coords)], False, 1, thickness, shift=_SHIFT)
+        cv2.polylines(canvas, [pixels(shape.coords)], False, (1,), thickness, shift=_SHIFT)
     else:
         rings = [shape.exterior, *shape.interiors]
-        cv2.fillPoly(canvas, [pixels(ring.coords) for ring in rings], 1, shift=_SHIFT)
+        cv2.fillPoly(canvas, [pixels(ring.coords) for ring in rings], (1,), shift=_SHIFT)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from nuscenes import NuScenes
 from PIL import Image
 
@@ -72,10 +74,11 @@ def sensor_record(nusc: NuScenes, token: str, channel: str) -> dict[str, Any]:
     data = nusc.get("sample", token)["data"]
     if channel not in data:
         raise DamagedSample(f"{nusc.version}/sample_data.json: keyframe {token} has no {channel}")
-    return nusc.get("sample_data", data[channel])
+    record: dict[str, Any] = nusc.get("sample_data", data[channel])
+    return record
 
 
-def poses(nusc: NuScenes, record: dict[str, Any]) -> tuple[Any, Any]:
+def poses(nusc: NuScenes, record: dict[str, Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(sensor_to_ego, ego_to_global), both (4, 4) float64, of a ``sample_data`` record.
 
     Raises:
@@ -89,7 +92,7 @@ def poses(nusc: NuScenes, record: dict[str, Any]) -> tuple[Any, Any]:
     )
 
 
-def camera_matrix(nusc: NuScenes, record: dict[str, Any]) -> Any:
+def camera_matrix(nusc: NuScenes, record: dict[str, Any]) -> NDArray[np.float64]:
     """The (3, 3) float64 intrinsics of a camera's ``sample_data`` record.
 
     Raises:
