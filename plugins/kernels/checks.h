@@ -1,0 +1,115 @@
+// Argument checks that the CPU and the CUDA entry points share: every hostile argument ends as a status here.
+#ifndef VEXKD_KERNELS_CHECKS_H
+#define VEXKD_KERNELS_CHECKS_H
+
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+
+#include "vexkd/bev_pool.h"
+#include "vexkd/frustum_index.h"
+#include "vexkd/types.h"
+
+namespace vexkd {
+
+// Product of non-negative sizes; SIZE_MAX when it overflows, which check_buffers refuses.
+inline size_t product(std::initializer_list<int64_t> factors) {
+  size_t result = 1;
+  for (int64_t factor : factors) {
+    if (factor == 0) return 0;
+  }
+  for (int64_t factor : factors) {
+    if (__builtin_mul_overflow(result, static_cast<size_t>(factor), &result)) return SIZE_MAX;
+  }
+  return result;
+}
+
+inline bool fits_int32(std::initializer_list<int64_t> factors) { return product(factors) <= INT32_MAX; }
+
+enum class Access { kInput, kOutput };
+
+struct Buffer {
+  const void* data;
+  size_t bytes;
+  size_t alignment;
+  Access access;
+};
+
+// Null, address-space overflow, misalignment and overlap of an output with anything. Empty buffers may be anything.
+inline vexkd_status check_buffers(std::initializer_list<Buffer> buffers) {
+  for (const Buffer& buffer : buffers) {
+    if (buffer.bytes > PTRDIFF_MAX) return VEXKD_TOO_LARGE;
+  }
+  for (const Buffer& buffer : buffers) {
+    if (buffer.bytes == 0) continue;
+    if (buffer.data == nullptr) return VEXKD_NULL_POINTER;
+    const uintptr_t start = reinterpret_cast<uintptr_t>(buffer.data);
+    if (start > UINTPTR_MAX - buffer.bytes) return VEXKD_TOO_LARGE;
+    if (start % buffer.alignment != 0) return VEXKD_MISALIGNED;
+  }
+  for (const Buffer& one : buffers) {
+    if (one.access != Access::kOutput || one.bytes == 0) continue;
+    for (const Buffer& other : buffers) {
+      if (&one == &other || other.bytes == 0) continue;
+      const uintptr_t a = reinterpret_cast<uintptr_t>(one.data), b = reinterpret_cast<uintptr_t>(other.data);
+      if (a < b + other.bytes && b < a + one.bytes) return VEXKD_OVERLAP;
+    }
+  }
+  return VEXKD_OK;
+}
+
+// The workspace of a call that needs `needed` bytes. On the CPU null with size 0 asks for allocation by the call.
+inline vexkd_status check_workspace(const void* workspace, size_t size, size_t needed, bool may_allocate) {
+  if (needed > PTRDIFF_MAX) return VEXKD_TOO_LARGE;
+  if (workspace == nullptr) {
+    if (size != 0) return VEXKD_NULL_POINTER;
+    return may_allocate || needed == 0 ? VEXKD_OK : VEXKD_NULL_POINTER;
+  }
+  return size < needed ? VEXKD_WORKSPACE_TOO_SMALL : VEXKD_OK;
+}
+
+// The part of a workspace that a call uses, for check_buffers; nothing when the call allocates its own.
+inline Buffer workspace_buffer(const void* workspace, size_t needed, size_t alignment) {
+  return {workspace, workspace == nullptr ? 0 : needed, alignment, Access::kOutput};
+}
+
+inline size_t dtype_size(vexkd_dtype dtype) { return dtype == VEXKD_F16 ? 2 : 4; }
+
+inline vexkd_status check_dtype(vexkd_dtype dtype) {
+  return dtype == VEXKD_F32 || dtype == VEXKD_F16 ? VEXKD_OK : VEXKD_INVALID_ARGUMENT;
+}
+
+// A valid grid as types.h defines it.
+vexkd_status check_grid(const vexkd_grid* grid);
+
+// The operators' sizes and pointers, without the workspace. Arguments as in the public headers.
+vexkd_status check_voxelize_sizes(int32_t batch, int32_t capacity, const vexkd_grid* grid);
+vexkd_status check_voxelize(const float* points, const int32_t* counts, int32_t batch, int32_t capacity,
+                            const vexkd_grid* grid, vexkd_dtype features_dtype, const void* features,
+                            const int32_t* cells, Buffer workspace);
+
+vexkd_status check_pillar_max_sizes(vexkd_dtype dtype, int32_t points, int32_t channels, int32_t batch, int32_t height,
+                                    int32_t width);
+vexkd_status check_pillar_max(const void* features, vexkd_dtype dtype, const int32_t* cells, int32_t points,
+                              int32_t channels, int32_t batch, int32_t height, int32_t width, const void* bev,
+                              const int32_t* argmax, Buffer workspace);
+vexkd_status check_pillar_max_backward(const void* grad_bev, vexkd_dtype dtype, const int32_t* argmax, int32_t points,
+                                       int32_t channels, int32_t batch, int32_t height, int32_t width,
+                                       const void* grad_features);
+
+vexkd_status check_bev_pool_shape(vexkd_dtype dtype, const vexkd_bev_pool_shape* shape);
+vexkd_status check_bev_pool(const void* depth, const void* context, vexkd_dtype dtype, const int32_t* points,
+                            const int32_t* starts, const vexkd_bev_pool_shape* shape, const void* bev,
+                            Buffer workspace);
+vexkd_status check_bev_pool_backward(const void* grad_bev, const void* depth, const void* context, vexkd_dtype dtype,
+                                     const int32_t* points, const int32_t* starts, const vexkd_bev_pool_shape* shape,
+                                     const void* grad_depth, const void* grad_context, Buffer workspace);
+
+vexkd_status check_frustum_sizes(const vexkd_frustum_shape* shape, const vexkd_grid* grid);
+vexkd_status check_frustum_index(const float* rays, const float* origins, const float* depths,
+                                 const vexkd_frustum_shape* shape, const vexkd_grid* grid, const int32_t* points,
+                                 const int32_t* starts, Buffer workspace);
+
+}  // namespace vexkd
+
+#endif

@@ -1,0 +1,55 @@
+// The *_cuda entry points of a library built without nvcc: they exist, and say so.
+#include "vexkd/bev_pool.h"
+#include "vexkd/frustum_index.h"
+#include "vexkd/pillar_max.h"
+#include "vexkd/voxelize.h"
+
+vexkd_status vexkd_voxelize_cuda(const float*, const int32_t*, int32_t, int32_t, const vexkd_grid*, vexkd_dtype, void*,
+                                 int32_t*, void*, size_t, void*) {
+  return VEXKD_UNSUPPORTED;
+}
+
+vexkd_status vexkd_voxelize_cuda_workspace(int32_t, int32_t, const vexkd_grid*, size_t*) { return VEXKD_UNSUPPORTED; }
+
+vexkd_status vexkd_pillar_max_cuda(const void*, vexkd_dtype, const int32_t*, int32_t, int32_t, int32_t, int32_t,
+                                   int32_t, void*, int32_t*, void*, size_t, void*) {
+  return VEXKD_UNSUPPORTED;
+}
+
+vexkd_status vexkd_pillar_max_cuda_workspace(vexkd_dtype, int32_t, int32_t, int32_t, int32_t, int32_t, int32_t,
+                                             size_t*) {
+  return VEXKD_UNSUPPORTED;
+}
+
+vexkd_status vexkd_pillar_max_backward_cuda(const void*, vexkd_dtype, const int32_t*, int32_t, int32_t, int32_t,
+                                            int32_t, int32_t, void*, void*) {
+  return VEXKD_UNSUPPORTED;
+}
+
+vexkd_status vexkd_bev_pool_cuda(const void*, const void*, vexkd_dtype, const int32_t*, const int32_t*,
+                                 const vexkd_bev_pool_shape*, void*, void*, size_t, void*) {
+  return VEXKD_UNSUPPORTED;
+}
+
+vexkd_status vexkd_bev_pool_cuda_workspace(vexkd_dtype, const vexkd_bev_pool_shape*, size_t*) {
+  return VEXKD_UNSUPPORTED;
+}
+
+vexkd_status vexkd_bev_pool_backward_cuda(const void*, const void*, const void*, vexkd_dtype, const int32_t*,
+                                          const int32_t*, const vexkd_bev_pool_shape*, void*, void*, void*, size_t,
+                                          void*) {
+  return VEXKD_UNSUPPORTED;
+}
+
+vexkd_status vexkd_bev_pool_backward_cuda_workspace(vexkd_dtype, const vexkd_bev_pool_shape*, size_t*) {
+  return VEXKD_UNSUPPORTED;
+}
+
+vexkd_status vexkd_frustum_index_cuda(const float*, const float*, const float*, const vexkd_frustum_shape*,
+                                      const vexkd_grid*, int32_t*, int32_t*, void*, size_t, void*) {
+  return VEXKD_UNSUPPORTED;
+}
+
+vexkd_status vexkd_frustum_index_cuda_workspace(const vexkd_frustum_shape*, const vexkd_grid*, size_t*) {
+  return VEXKD_UNSUPPORTED;
+}
