@@ -1,0 +1,15 @@
+// The two functions by which TensorRT finds the plugins in this library; nothing else of the plugins is exported.
+#include "bev_pool_plugin.hpp"
+#include "pillar_max_plugin.hpp"
+#include "voxelize_plugin.hpp"
+
+extern "C" VEXKD_API vexkd::trt::IPluginCreatorInterface* const* getCreators(int32_t& count) {
+  static vexkd::VoxelizeCreator voxelize;
+  static vexkd::PillarMaxCreator pillar_max;
+  static vexkd::BevPoolCreator bev_pool;
+  static vexkd::trt::IPluginCreatorInterface* const creators[] = {&voxelize, &pillar_max, &bev_pool};
+  count = 3;
+  return creators;
+}
+
+extern "C" VEXKD_API void setLoggerFinder(void* finder) { vexkd::set_logger_finder(finder); }

@@ -1,0 +1,171 @@
+// What the plugins share: reading fields, checking tensors, and the parts of IPluginV3 that do not depend on the
+// operator.
+#pragma once
+
+#include <array>
+#include <cstring>
+#include <new>
+
+#include "logging.hpp"
+#include "plugin_api.h"
+#include "vexkd/types.h"
+
+namespace vexkd {
+
+inline constexpr char kPluginNamespace[] = "vexkd";
+inline constexpr char kPluginVersion[] = "1";
+
+/// The field of this name, or null.
+inline trt::PluginField const* find_field(trt::PluginFieldCollection const* fields, char const* name) noexcept {
+  if (fields == nullptr || fields->fields == nullptr) return nullptr;
+  for (int32_t i = 0; i < fields->nbFields; ++i) {
+    trt::PluginField const& field = fields->fields[i];
+    if (field.name != nullptr && std::strcmp(field.name, name) == 0) return &field;
+  }
+  return nullptr;
+}
+
+/// Copy a float field of exactly `count` values; false, with a logged reason, if it is missing or another.
+inline bool read_floats(trt::PluginFieldCollection const* fields, char const* name, float* values,
+                        int32_t count) noexcept {
+  trt::PluginField const* field = find_field(fields, name);
+  if (field == nullptr || field->data == nullptr || field->type != trt::PluginFieldType::kFLOAT32 ||
+      field->length != count) {
+    log_error("attribute %s must be %d floats", name, count);
+    return false;
+  }
+  std::memcpy(values, field->data, sizeof(float) * static_cast<size_t>(count));
+  return true;
+}
+
+/// Copy a positive integer field (int32 or int64); false, with a logged reason, if it is missing or another.
+inline bool read_size(trt::PluginFieldCollection const* fields, char const* name, int32_t* value) noexcept {
+  trt::PluginField const* field = find_field(fields, name);
+  int64_t wide = 0;
+  if (field != nullptr && field->data != nullptr && field->length == 1) {
+    if (field->type == trt::PluginFieldType::kINT32) {
+      int32_t narrow = 0;
+      std::memcpy(&narrow, field->data, sizeof(narrow));
+      wide = narrow;
+    } else if (field->type == trt::PluginFieldType::kINT64) {
+      std::memcpy(&wide, field->data, sizeof(wide));
+    }
+  }
+  if (wide < 1 || wide > INT32_MAX) {
+    log_error("attribute %s must be one positive integer", name);
+    return false;
+  }
+  *value = static_cast<int32_t>(wide);
+  return true;
+}
+
+inline bool is_linear(trt::PluginTensorDesc const& tensor, trt::DataType type) noexcept {
+  return tensor.format == trt::TensorFormat::kLINEAR && tensor.type == type;
+}
+
+inline bool is_float(trt::DataType type) noexcept {
+  return type == trt::DataType::kFLOAT || type == trt::DataType::kHALF;
+}
+
+inline vexkd_dtype dtype_of(trt::DataType type) noexcept {
+  return type == trt::DataType::kHALF ? VEXKD_F16 : VEXKD_F32;
+}
+
+/// True if a kernel succeeded; else the reason is logged.
+inline bool succeeded(char const* operation, vexkd_status status) noexcept {
+  if (status == VEXKD_OK) return true;
+  log_error("%s failed: %s", operation, vexkd_status_string(status));
+  return false;
+}
+
+/// True if the dimension fits the kernels' int32 sizes.
+inline bool is_size(int64_t extent) noexcept { return extent >= 0 && extent <= INT32_MAX; }
+
+/// Everything of IPluginV3 that does not depend on the operator.
+///
+/// `Attributes` owns the values of the operator's fields and offers `fields()`, descriptions that point into itself, so
+/// every clone describes its own copy. `Derived` adds kName, types, shapes, formats, workspace and enqueue.
+template <class Derived, class Attributes>
+class OperatorPlugin : public trt::IPluginV3,
+                       public trt::IPluginV3OneCore,
+                       public trt::IPluginV3OneBuild,
+                       public trt::IPluginV3OneRuntime {
+ public:
+  explicit OperatorPlugin(Attributes const& attributes) noexcept
+      : attributes_(attributes),
+        fields_(attributes_.fields()),
+        collection_{static_cast<int32_t>(fields_.size()), fields_.data()} {}
+  OperatorPlugin(OperatorPlugin const&) = delete;
+  OperatorPlugin& operator=(OperatorPlugin const&) = delete;
+
+  trt::IPluginCapability* getCapabilityInterface(trt::PluginCapabilityType type) noexcept override {
+    switch (type) {
+      case trt::PluginCapabilityType::kCORE:
+        return static_cast<trt::IPluginV3OneCore*>(this);
+      case trt::PluginCapabilityType::kBUILD:
+        return static_cast<trt::IPluginV3OneBuild*>(this);
+      case trt::PluginCapabilityType::kRUNTIME:
+        return static_cast<trt::IPluginV3OneRuntime*>(this);
+    }
+    return nullptr;
+  }
+  trt::IPluginV3* clone() noexcept override { return new (std::nothrow) Derived(attributes_); }
+  trt::IPluginV3* attachToContext(trt::IPluginResourceContext*) noexcept override { return clone(); }
+
+  char const* getPluginName() const noexcept override { return Derived::kName; }
+  char const* getPluginVersion() const noexcept override { return kPluginVersion; }
+  char const* getPluginNamespace() const noexcept override { return kPluginNamespace; }
+
+  int32_t configurePlugin(trt::DynamicPluginTensorDesc const*, int32_t, trt::DynamicPluginTensorDesc const*,
+                          int32_t) noexcept override {
+    return 0;
+  }
+  trt::PluginFieldCollection const* getFieldsToSerialize() noexcept override { return &collection_; }
+
+ protected:
+  Attributes const attributes_;
+
+ private:
+  decltype(attributes_.fields()) const fields_;
+  trt::PluginFieldCollection const collection_;
+};
+
+/// Creator of one plugin class; `Attributes::read` checks the fields.
+template <class Plugin, class Attributes>
+class OperatorCreator : public trt::IPluginCreatorV3One {
+ public:
+  trt::IPluginV3* createPlugin(char const*, trt::PluginFieldCollection const* fields,
+                               trt::TensorRTPhase) noexcept override {
+    Attributes attributes;
+    if (!attributes.read(fields)) {
+      log_error("cannot create %s", Plugin::kName);
+      return nullptr;
+    }
+    return new (std::nothrow) Plugin(attributes);
+  }
+  trt::PluginFieldCollection const* getFieldNames() noexcept override { return &collection_; }
+  char const* getPluginName() const noexcept override { return Plugin::kName; }
+  char const* getPluginVersion() const noexcept override { return kPluginVersion; }
+  char const* getPluginNamespace() const noexcept override { return kPluginNamespace; }
+
+ private:
+  Attributes const defaults_{};
+  decltype(defaults_.fields()) const fields_ = defaults_.fields();
+  trt::PluginFieldCollection const collection_{static_cast<int32_t>(fields_.size()), fields_.data()};
+};
+
+/// height and width of the BEV map, the attributes of PillarMax and BevPool.
+struct BevSize {
+  int32_t height = 0;
+  int32_t width = 0;
+
+  bool read(trt::PluginFieldCollection const* fields) noexcept {
+    return read_size(fields, "height", &height) && read_size(fields, "width", &width);
+  }
+  std::array<trt::PluginField, 2> fields() const noexcept {
+    return {trt::PluginField{"height", &height, trt::PluginFieldType::kINT32, 1},
+            trt::PluginField{"width", &width, trt::PluginFieldType::kINT32, 1}};
+  }
+};
+
+}  // namespace vexkd
