@@ -52,6 +52,15 @@ class CameraConfig(Section):
     """(first, end, step) of the depth bins in metres; ``end`` excluded."""
     channels: int = Field(default=80, gt=0)
 
+    @model_validator(mode="after")
+    def _check(self) -> "CameraConfig":
+        if any(side <= 0 or side % 32 for side in self.image_size):
+            raise ValueError(f"camera.image_size must be multiples of 32 pixels, got {list(self.image_size)}")
+        first, end, step = self.depth
+        if not (first > 0 and step > 0 and first + step <= end):
+            raise ValueError(f"camera.depth must be [first, end, step] with 0 < first < end, got {list(self.depth)}")
+        return self
+
 
 class LidarConfig(Section):
     """LiDAR branch: pillars, point MLP, 2-D stages."""
@@ -62,6 +71,7 @@ class LidarConfig(Section):
     layers: int = Field(default=3, gt=0)
     """Convolutions per stage; one stage per halving from pillar to cell, plus one at the cell's resolution."""
     channels: int = Field(default=128, gt=0)
+    """Width of the last stage; the first is ``point_channels`` wide, then every halving doubles it up to this."""
 
 
 class FusionConfig(Section):
@@ -73,13 +83,30 @@ class FusionConfig(Section):
     heads: int = Field(default=8, gt=0)
     keys: int = Field(default=4, gt=0)
 
+    @model_validator(mode="after")
+    def _check(self) -> "FusionConfig":
+        if self.channels % self.heads:
+            raise ValueError(f"fusion.channels ({self.channels}) must be a multiple of fusion.heads ({self.heads})")
+        return self
+
 
 class EncoderConfig(Section):
     """BEV encoder from the low- to the high-level BEV feature (SECOND + SECONDFPN)."""
 
-    channels: tuple[int, ...] = (128, 256)
+    channels: tuple[int, ...] = Field(default=(128, 256), min_length=1)
+    """One stage each, at the grid's resolution, a half, a quarter, ..."""
     layers: int = Field(default=5, gt=0)
+    """Convolutions of a stage after its first."""
     out_channels: int = Field(default=512, gt=0)
+
+    @model_validator(mode="after")
+    def _check(self) -> "EncoderConfig":
+        if self.out_channels % len(self.channels) or any(width <= 0 for width in self.channels):
+            raise ValueError(
+                f"encoder.out_channels ({self.out_channels}) must be a multiple of the number of "
+                f"encoder.channels ({len(self.channels)}), which must be positive"
+            )
+        return self
 
 
 class HeadConfig(Section):
@@ -122,7 +149,26 @@ class ModelConfig(Section):
             raise ValueError("model needs model.camera, model.lidar or both")
         if (self.fusion is None) == (self.camera is not None and self.lidar is not None):
             raise ValueError("model.fusion belongs to a model with both model.camera and model.lidar, and only there")
+        self._check_sizes()
         return self
+
+    def _check_sizes(self) -> None:
+        grid, coarsest = self.grid, 2 ** (len(self.encoder.channels) - 1)
+        if grid.height % coarsest or grid.width % coarsest:
+            raise ValueError(
+                f"the grid's {grid.height} x {grid.width} cells must divide by {coarsest} for the "
+                f"{len(self.encoder.channels)} stages of model.encoder.channels"
+            )
+        if self.lidar is not None:
+            ratio = grid.cell / self.lidar.pillar
+            if abs(ratio - round(ratio)) > 1e-6 or round(ratio).bit_count() != 1:
+                raise ValueError(
+                    f"model.grid.cell ({grid.cell} m) must be 1, 2, 4, ... times model.lidar.pillar "
+                    f"({self.lidar.pillar} m)"
+                )
+        peaks = sum(map(len, self.head.groups)) * grid.height * grid.width
+        if self.head.max_boxes > peaks:
+            raise ValueError(f"model.head.max_boxes is {self.head.max_boxes}, but the grid has only {peaks} places")
 
 
 class DistillConfig(Section):
@@ -142,8 +188,18 @@ class DistillConfig(Section):
     weight: float = Field(default=2.0, ge=0)
     """Weight (the paper's lambda) of the KD term in the student's objective."""
     mask_lr: float = Field(default=2e-4, gt=0)
-    mask_epochs: int | None = None
+    mask_epochs: int | None = Field(default=None, ge=0)
     """Epochs after which mask learning halts; by default it runs to the end."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "DistillConfig":
+        if not self.levels or len(set(self.levels)) != len(self.levels):
+            raise ValueError(f"distill.levels must name low, high or both once, got {list(self.levels)}")
+        if self.mask_channels % self.heads:
+            raise ValueError(
+                f"distill.mask_channels ({self.mask_channels}) must be a multiple of distill.heads ({self.heads})"
+            )
+        return self
 
 
 class AugmentConfig(Section):
@@ -178,8 +234,12 @@ class TrainConfig(Section):
     precision: Literal["32", "16-mixed", "bf16-mixed"] = "32"
     devices: int | Literal["auto"] = "auto"
     class_balanced: bool = False
-    """Class-balanced group sampling (CBGS)."""
-    seed: int = 0
+    """Class-balanced grouping and sampling (CBGS)."""
+    repeat: int = Field(default=1, gt=0)
+    """Times each keyframe is seen in one epoch: raise it for a handful of keyframes, where epochs are a waste."""
+    evaluate_every: int = Field(default=0, ge=0)
+    """Epochs between evaluations on data.val_split while training; 0 evaluates once, at the end."""
+    seed: int = Field(default=0, ge=0)
     init: Path | None = None
     """Run folder whose weights initialise those modules of the model that have the same names and shapes."""
     augment: AugmentConfig = AugmentConfig()

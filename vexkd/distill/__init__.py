@@ -1,0 +1,1 @@
+"""Masked feature distillation: masks, losses, and the composition of a frozen teacher with a student."""

@@ -1,0 +1,1 @@
+"""Networks: camera and LiDAR branches, their fusion, the BEV encoder and the heads."""

@@ -1,0 +1,95 @@
+"""Image backbone (a transformers ResNet) and the neck that brings its levels to one stride."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import ResNetBackbone, ResNetConfig
+
+from vexkd.config import CameraConfig
+from vexkd.geometry import BevGrid
+from vexkd.models.image_preparation import ImagePreparation
+from vexkd.models.inputs import Inputs
+from vexkd.models.layers import conv_bn_relu
+from vexkd.models.lift_splat import LiftSplat
+from vexkd.plugins.errors import UserError
+
+STAGES = {8: ("stage2", "stage3", "stage4"), 16: ("stage3", "stage4")}
+"""Backbone stages the neck reads, by its stride; stages 2, 3, 4 have strides 8, 16, 32."""
+
+
+def backbone_config(config: CameraConfig) -> ResNetConfig:
+    """The ResNet that ``config.backbone`` names; ``tiny`` is a narrow one for demonstrations on a CPU."""
+    stages = list(STAGES[config.stride])
+    if config.backbone == "resnet50":
+        return ResNetConfig(depths=[3, 4, 6, 3], out_features=stages)
+    if config.backbone == "tiny":
+        widths, depths, embedding = [16, 32, 64, 96], [1, 1, 1, 1], 16
+    else:
+        widths, embedding = [64, 128, 256, 512], 64
+        depths = [3, 4, 6, 3] if config.backbone == "resnet34" else [2, 2, 2, 2]
+    return ResNetConfig(
+        embedding_size=embedding, hidden_sizes=widths, depths=depths, layer_type="basic", out_features=stages
+    )
+
+
+class Neck(nn.Module):
+    """Top-down pathway of a feature pyramid that keeps only its finest level."""
+
+    def __init__(self, inputs: list[int], channels: int) -> None:
+        super().__init__()
+        self.lateral = nn.ModuleList(nn.Conv2d(width, channels, 1) for width in inputs)
+        self.output = conv_bn_relu(channels, channels)
+
+    def forward(self, levels: list[Tensor]) -> Tensor:
+        """Join levels, finest first, as (M, channels, h, w) at the finest level's size."""
+        *finer, coarsest = [lateral(level) for lateral, level in zip(self.lateral, levels, strict=True)]
+        result = coarsest
+        for level in reversed(finer):
+            result = level + functional.interpolate(result, scale_factor=2.0, mode="nearest")
+        return self.output(result)
+
+
+class CameraBranch(nn.Module):
+    """Images to the camera's low-level BEV feature."""
+
+    def __init__(self, config: CameraConfig, grid: BevGrid) -> None:
+        super().__init__()
+        self.config = config
+        self.preparation = ImagePreparation(config.image_size)
+        architecture = backbone_config(config)
+        self.backbone = ResNetBackbone(architecture)
+        widths = [architecture.hidden_sizes[int(stage[-1]) - 1] for stage in STAGES[config.stride]]
+        self.neck = Neck(widths, config.neck_channels)
+        self.view = LiftSplat(config, grid)
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        """BEV feature (B, channels, H, W) from images and frustum points."""
+        if inputs.images is None or inputs.frustum_points is None or inputs.frustum_starts is None:
+            raise ValueError("the camera branch needs images, frustum_points and frustum_starts")
+        pixels = self.preparation(inputs.images, inputs.image_transforms)
+        # Channels last is what CPU convolutions are quickest in, and free to ask for elsewhere.
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
+        features = self.neck(list(self.backbone(pixels).feature_maps))
+        return self.view(features, inputs.frustum_points, inputs.frustum_starts, inputs.images.shape[0])
+
+    def load_pretrained(self) -> None:
+        """Initialise the backbone from ``config.pretrained`` (safetensors only); nothing happens where it is None.
+
+        Raises:
+            UserError: the weights cannot be read or belong to another architecture.
+        """
+        name = self.config.pretrained
+        if name is None:
+            return
+        try:
+            loaded = ResNetBackbone.from_pretrained(name, use_safetensors=True)
+        except (OSError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise UserError(f"model.camera.pretrained: cannot read a ResNet from {name!r}: {reason}") from error
+        try:
+            self.backbone.load_state_dict(loaded.state_dict())
+        except RuntimeError as error:
+            raise UserError(
+                f"model.camera.pretrained: {name!r} is no {self.config.backbone} "
+                f"(its stages are {loaded.config.hidden_sizes} wide, {loaded.config.depths} deep)"
+            ) from error

@@ -1,0 +1,34 @@
+"""Lift-splat view transform (LSS): a depth distribution times a context vector per pixel, summed into BEV cells."""
+
+import torch
+from torch import Tensor, nn
+
+import vexkd.ops  # noqa: F401  registers torch.ops.vexkd
+from vexkd.config import CameraConfig
+from vexkd.geometry import BevGrid
+from vexkd.models.frustum import frustum_geometry
+from vexkd.models.layers import conv_bn_relu
+
+
+class LiftSplat(nn.Module):
+    """Image features to the camera's low-level BEV feature.
+
+    A 3x3 convolution after pooling fills the cells between far pixels' rays and gives every cell one scale, as
+    the convolutions at the end of BEVFusion's view transform do.
+    """
+
+    def __init__(self, config: CameraConfig, grid: BevGrid) -> None:
+        super().__init__()
+        self.height, self.width = grid.height, grid.width
+        self.split = [len(frustum_geometry(config)[0]), config.channels]
+        self.project = nn.Conv2d(config.neck_channels, sum(self.split), 1)
+        self.smooth = conv_bn_relu(config.channels, config.channels)
+
+    def forward(self, features: Tensor, points: Tensor, starts: Tensor, batch: int) -> Tensor:
+        """Lift features (B * V, C, h, w) and pool them into (B, channels, H, W); see ``Inputs`` for points, starts."""
+        depth, context = self.project(features).split(self.split, dim=1)
+        depth = depth.softmax(dim=1)
+        pooled = torch.ops.vexkd.bev_pool(
+            depth.contiguous(), context.to(depth.dtype).contiguous(), points, starts, batch, self.height, self.width
+        )
+        return self.smooth(pooled)
