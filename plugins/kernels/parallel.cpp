@@ -7,9 +7,9 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <exception>
 #include <mutex>
 #include <new>
-#include <system_error>
 #include <thread>
 
 namespace vexkd {
@@ -25,7 +25,8 @@ void relax() {
 #endif
 }
 
-// One job at a time: workers wait for a new generation, take tasks from a counter, and report when they are through.
+// One job at a time: its owner opens it, workers that wake up while it is open enter and take tasks from a counter. The
+// owner never waits for a worker that has not entered, so a busy machine delays nothing.
 class Pool {
  public:
   // False when another thread has the pool.
@@ -37,22 +38,19 @@ class Pool {
     context_ = context;
     tasks_ = tasks;
     next_.store(0, std::memory_order_relaxed);
-    const int32_t helpers = std::min(started_, threads - 1);
-    running_.store(helpers, std::memory_order_relaxed);
     {
       std::lock_guard<std::mutex> lock(mutex_);
-      helpers_ = helpers;
+      places_ = threads - 1;
       generation_.fetch_add(1, std::memory_order_release);
     }
     wake_.notify_all();
     work();
-    wait_for_helpers();
+    close();
     return true;
   }
 
  private:
   void grow(int32_t wanted) {
-    wanted = std::min(wanted, kMaxThreads - 1);
     if (started_ >= wanted) return;
     // Signals belong to the host's own threads.
     sigset_t all, previous;
@@ -60,10 +58,9 @@ class Pool {
     pthread_sigmask(SIG_SETMASK, &all, &previous);
     try {
       for (; started_ < wanted; ++started_) {
-        const uint64_t seen = generation_.load(std::memory_order_relaxed);
-        std::thread([this, index = started_, seen] { serve(index, seen); }).detach();
+        std::thread([this, seen = generation_.load(std::memory_order_relaxed)] { serve(seen); }).detach();
       }
-    } catch (const std::system_error&) {
+    } catch (const std::exception&) {
       // The machine refuses more threads: go on with those that run.
     }
     pthread_sigmask(SIG_SETMASK, &previous, nullptr);
@@ -77,32 +74,32 @@ class Pool {
     }
   }
 
-  void serve(int32_t index, uint64_t seen) {
+  void serve(uint64_t seen) {
     for (;;) {
       for (int spin = 0; spin < kSpins && generation_.load(std::memory_order_acquire) == seen; ++spin) relax();
-      bool helps;
       {
         std::unique_lock<std::mutex> lock(mutex_);
-        wake_.wait(lock, [&] { return generation_.load(std::memory_order_acquire) != seen; });
-        seen = generation_.load(std::memory_order_acquire);
-        helps = index < helpers_;
+        wake_.wait(lock, [&] { return generation_.load(std::memory_order_relaxed) != seen; });
+        seen = generation_.load(std::memory_order_relaxed);
+        if (places_ == 0) continue;
+        --places_;
+        active_.fetch_add(1, std::memory_order_relaxed);
       }
-      if (!helps) continue;
       work();
-      if (running_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-        std::lock_guard<std::mutex> lock(mutex_);
-        done_.notify_one();
-      }
+      std::lock_guard<std::mutex> lock(mutex_);
+      if (active_.fetch_sub(1, std::memory_order_release) == 1) done_.notify_one();
     }
   }
 
-  void wait_for_helpers() {
-    for (int spin = 0; spin < kSpins; ++spin) {
-      if (running_.load(std::memory_order_acquire) == 0) return;
-      relax();
+  // No worker enters any more; wait for those inside.
+  void close() {
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      places_ = 0;
     }
+    for (int spin = 0; spin < kSpins && active_.load(std::memory_order_acquire) != 0; ++spin) relax();
     std::unique_lock<std::mutex> lock(mutex_);
-    done_.wait(lock, [&] { return running_.load(std::memory_order_acquire) == 0; });
+    done_.wait(lock, [&] { return active_.load(std::memory_order_relaxed) == 0; });
   }
 
   std::mutex owner_;  // held by the caller whose job runs
@@ -110,9 +107,9 @@ class Pool {
   std::condition_variable wake_, done_;
   std::atomic<uint64_t> generation_{0};
   std::atomic<int64_t> next_{0};
-  std::atomic<int32_t> running_{0};
+  std::atomic<int32_t> active_{0};
+  int32_t places_ = 0;  // workers that may still enter
   int32_t started_ = 0;
-  int32_t helpers_ = 0;
   TaskFunction function_ = nullptr;
   const void* context_ = nullptr;
   int64_t tasks_ = 0;
@@ -123,11 +120,12 @@ std::atomic<Pool*> g_pool{nullptr};
 
 void forget_pool() { g_pool.store(nullptr, std::memory_order_relaxed); }
 
+const bool g_fork_safe = pthread_atfork(nullptr, nullptr, forget_pool) == 0;
+
 Pool* pool() {
   Pool* current = g_pool.load(std::memory_order_acquire);
   if (current != nullptr) return current;
-  static const int registered = pthread_atfork(nullptr, nullptr, forget_pool);
-  Pool* made = registered == 0 ? new (std::nothrow) Pool : nullptr;
+  Pool* made = g_fork_safe ? new (std::nothrow) Pool : nullptr;
   if (made == nullptr) return nullptr;
   if (g_pool.compare_exchange_strong(current, made, std::memory_order_acq_rel)) return made;
   delete made;
