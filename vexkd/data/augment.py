@@ -6,6 +6,7 @@ and reflection beside the rotation, which all their users here are content with.
 """
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,18 +68,28 @@ def transform_map(labels: NDArray[np.uint8], matrix: Matrix) -> NDArray[np.uint8
     return moved
 
 
-def image_augmentation(config: AugmentConfig, size: tuple[int, int], rng: np.random.Generator) -> Matrix:
-    """Draw a (3, 3) float64 map from pixels of the prepared image (height, width) to those of the augmented one.
+class ImageChange(NamedTuple):
+    """Augmentation of one camera's image: scale relative to the model's own resize, rotation in radians."""
 
-    Scaled about the middle of the bottom edge, which keeps the ground in view, then rotated about the centre.
-    """
-    height, width = size
-    scale = rng.uniform(*config.image_resize)
-    angle = np.deg2rad(rng.uniform(-config.image_rotate, config.image_rotate))
-    cos, sin = np.cos(angle), np.sin(angle)
-    bottom = _about((width - 1) / 2, height - 0.5, np.diag([scale, scale, 1.0]))
-    centre = _about((width - 1) / 2, (height - 1) / 2, np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1.0]]))
-    return centre @ bottom
+    scale: float
+    angle: float
+
+    def matrix(self, size: tuple[int, int]) -> Matrix:
+        """The (3, 3) float64 map from pixels of the prepared image (height, width) to those of the augmented one.
+
+        Scaled about the middle of the bottom edge, which keeps the ground in view, then rotated about the centre.
+        """
+        height, width = size
+        cos, sin = np.cos(self.angle), np.sin(self.angle)
+        bottom = _about((width - 1) / 2, height - 0.5, np.diag([self.scale, self.scale, 1.0]))
+        turn = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1.0]])
+        return _about((width - 1) / 2, (height - 1) / 2, turn) @ bottom
+
+
+def draw_image_change(config: AugmentConfig, rng: np.random.Generator) -> ImageChange:
+    """Draw the augmentation of one image."""
+    limit = np.deg2rad(config.image_rotate)
+    return ImageChange(rng.uniform(*config.image_resize), rng.uniform(-limit, limit))
 
 
 def changes_scene(config: AugmentConfig) -> bool:

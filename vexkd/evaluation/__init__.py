@@ -1,0 +1,1 @@
+"""Metrics: nuScenes detection through the devkit, matching within a radius, map-segmentation IoU."""
