@@ -1,0 +1,370 @@
+// BevPool: context is first copied to channels-last rows (small, it stays in the L2 cache), then gathered by 16-byte
+// loads. A block owns 32 consecutive cells and a slice of channels. Its workers share the list entries of these cells
+// evenly, so a crowded cell is split into runs. A run's sum is kept in registers and belongs either to a cell that
+// starts in the run (only this worker starts it) or to the one cell that began in an earlier run: those heads are added
+// in the order of the runs. The order of additions depends on `starts` alone, so the bits are the same every time.
+// Every cell is written. Sums are FP32 with fused multiply-add; in a cell that is not split, in the order of the list.
+#include "cuda_common.cuh"
+#include "vexkd/bev_pool.h"
+
+namespace vexkd::device {
+namespace {
+
+constexpr int kSlice = 128;  // channels of one block
+constexpr int kBatch = 4;    // gathers in flight per thread
+constexpr int kTransposeTile = 32;
+constexpr int kPixels = 8;  // pixels of one block in the gradient of context
+
+// (planes, channels, area) to (planes, area, padded channels), the padding 0. Tiles of 32 x 32 through shared memory.
+template <typename T>
+__global__ void __launch_bounds__(kBlock) channels_last(const T* __restrict__ from, int32_t channels, int32_t area,
+                                                        int32_t tiles, int64_t padded, T* __restrict__ to) {
+  __shared__ T tile[kTransposeTile][kTransposeTile + 1];
+  const int lane = static_cast<int>(threadIdx.x) % kTransposeTile;
+  const int line = static_cast<int>(threadIdx.x) / kTransposeTile;
+  constexpr int kLines = kBlock / kTransposeTile;
+  const int64_t plane = blockIdx.x / static_cast<unsigned>(tiles);
+  const int64_t first = int64_t{blockIdx.x % static_cast<unsigned>(tiles)} * kTransposeTile;
+  const int64_t step = int64_t{gridDim.y} * kTransposeTile;
+  for (int64_t channel = int64_t{blockIdx.y} * kTransposeTile; channel < padded; channel += step) {
+    for (int i = line; i < kTransposeTile; i += kLines) {
+      const bool inside = channel + i < channels && first + lane < area;
+      const int64_t source = (plane * channels + channel + i) * area + first + lane;
+      tile[i][lane] = inside ? from[source] : T(0.0F);
+    }
+    __syncthreads();
+    for (int i = line; i < kTransposeTile; i += kLines) {
+      if (first + i < area && channel + lane < padded) {
+        to[(plane * area + first + i) * padded + channel + lane] = tile[lane][i];
+      }
+    }
+    __syncthreads();
+  }
+}
+
+template <typename T>
+void launch_channels_last(const void* from, int32_t planes, int32_t channels, int32_t area, int64_t padded, void* to,
+                          cudaStream_t stream) {
+  const int64_t tiles = ceil_divide(area, kTransposeTile);
+  const dim3 grid(static_cast<unsigned>(planes * tiles), limited(ceil_divide(padded, kTransposeTile)));
+  channels_last<<<grid, kBlock, 0, stream>>>(static_cast<const T*>(from), channels, area, static_cast<int32_t>(tiles),
+                                             padded, static_cast<T*>(to));
+}
+
+struct PoolShape {
+  Divider pixels, depths;  // pixels of a view's feature map, depth bins
+  int32_t frustum;         // frustum points of all views
+  int32_t entries;         // of the list
+  int32_t channels;
+  int64_t padded;  // channels of a channels-last row
+  int32_t area;    // cells of a sample
+  int32_t tiles;   // of kTileCells cells per sample
+
+  // Row of the channels-last context that a frustum point looks at.
+  __device__ int64_t pixel_of(uint32_t point) const {
+    const uint32_t bin = pixels.quotient(point);
+    return int64_t{depths.quotient(bin)} * pixels.divisor() + (point - bin * pixels.divisor());
+  }
+};
+
+// First entry of a cell's run and how many; what is no valid range is made harmless as bev_pool.h says.
+__device__ int2 entries_of(const int32_t* starts, int64_t cell, int32_t entries) {
+  const int32_t begin = min(max(starts[cell], 0), entries);
+  const int32_t end = min(max(starts[cell + 1], 0), entries);
+  return make_int2(begin, max(end - begin, 0));
+}
+
+template <typename T>
+__device__ Pack<T, kVector<T>> load_pack(const T* from) {
+  return *reinterpret_cast<const Pack<T, kVector<T>>*>(from);
+}
+
+// sums += depth * context over the list's entries k .. k + n - 1, in order, kBatch gathers at a time.
+template <typename T>
+__device__ void gather(const T* __restrict__ depth, const T* __restrict__ context, const int32_t* __restrict__ points,
+                       const PoolShape& shape, int64_t channel, int32_t k, int32_t n, float (&sums)[kVector<T>]) {
+  for (int32_t j = 0; j < n; j += kBatch) {
+    Pack<T, kVector<T>> packs[kBatch];
+    float weights[kBatch];
+#pragma unroll
+    for (int u = 0; u < kBatch; ++u) {
+      const int32_t point = u < n - j ? points[k + j + u] : -1;
+      const bool valid = point >= 0 && point < shape.frustum;
+      weights[u] = valid ? load(depth[point]) : 0.0F;
+      packs[u] = valid ? load_pack(context + shape.pixel_of(point) * shape.padded + channel) : Pack<T, kVector<T>>{};
+    }
+#pragma unroll
+    for (int u = 0; u < kBatch; ++u) {
+#pragma unroll
+      for (int i = 0; i < kVector<T>; ++i) sums[i] = fmaf(weights[u], load(packs[u].values[i]), sums[i]);
+    }
+  }
+}
+
+template <typename T>
+__global__ void __launch_bounds__(kBlock)
+    pool(const T* __restrict__ depth, const T* __restrict__ context, const int32_t* __restrict__ points,
+         const int32_t* __restrict__ starts, PoolShape shape, T* __restrict__ bev) {
+  constexpr int kPack = kVector<T>;
+  __shared__ float sums_of[kSlice][kTileCells + 1];  // (channel, cell): written out with a warp's lanes on the cells
+  __shared__ float heads[kBlock * kPack];            // per worker: its part of a cell that began in an earlier run
+  __shared__ int32_t head_cells[kBlock];             // that cell, -1 for none
+  __shared__ int32_t first_entry[kTileCells];
+  __shared__ int64_t bounds[kTileCells + 1];  // the tile's entries numbered through; 64 bits, ranges may overlap
+
+  const int thread = static_cast<int>(threadIdx.x);
+  const int64_t sample = blockIdx.x / static_cast<unsigned>(shape.tiles);
+  const int32_t first_cell = static_cast<int32_t>(blockIdx.x % static_cast<unsigned>(shape.tiles)) * kTileCells;
+  const int tile_cells = min(kTileCells, shape.area - first_cell);
+  if (thread < kTileCells) {
+    int2 range = make_int2(0, 0);
+    if (thread < tile_cells) range = entries_of(starts, sample * shape.area + first_cell + thread, shape.entries);
+    int64_t through = range.y;
+    for (int step = 1; step < kTileCells; step *= 2) {
+      const int64_t before = __shfl_up_sync(0xFFFFFFFFU, through, step);
+      if (thread >= step) through += before;
+    }
+    first_entry[thread] = range.x;
+    bounds[thread + 1] = through;
+    if (thread == 0) bounds[0] = 0;
+  }
+  __syncthreads();
+  const int64_t total = bounds[kTileCells];
+
+  for (int64_t first = int64_t{blockIdx.y} * kSlice; first < shape.channels; first += int64_t{gridDim.y} * kSlice) {
+    const int slice = static_cast<int>(min(int64_t{kSlice}, shape.channels - first));
+    const int lanes = (slice + kPack - 1) / kPack;  // threads that share a run
+    const int workers = kBlock / lanes;
+    const int worker = thread / lanes, channel = thread % lanes * kPack;
+    for (int i = thread; i < slice * (kTileCells + 1); i += kBlock) sums_of[0][i] = 0.0F;
+    head_cells[thread] = -1;
+    __syncthreads();
+
+    const int64_t run = max((total + workers - 1) / workers, int64_t{kBatch});
+    const int64_t begin = worker * run, end = min(begin + run, total);
+    if (worker < workers && begin < end) {
+      int cell = 0;
+      for (int step = kTileCells / 2; step > 0; step /= 2) {
+        if (bounds[cell + step] <= begin) cell += step;
+      }
+      for (int64_t place = begin; place < end; place = bounds[cell]) {
+        while (bounds[cell + 1] <= place) ++cell;
+        const int64_t skipped = place - bounds[cell];
+        const auto n = static_cast<int32_t>(min(end, bounds[cell + 1]) - place);
+        float sums[kPack] = {};
+        gather(depth, context, points, shape, first + channel, first_entry[cell] + static_cast<int32_t>(skipped), n,
+               sums);
+        for (int i = 0; i < kPack; ++i) {
+          if (skipped > 0) {
+            heads[thread * kPack + i] = sums[i];
+          } else if (channel + i < slice) {
+            sums_of[channel + i][cell] = sums[i];
+          }
+        }
+        if (skipped > 0 && channel == 0) head_cells[worker] = cell;
+        ++cell;
+      }
+    }
+    __syncthreads();
+    if (thread < slice) {
+      for (int w = 1; w < workers; ++w) {
+        const int cell = head_cells[w];
+        if (cell >= 0) sums_of[thread][cell] += heads[w * lanes * kPack + thread];
+      }
+    }
+    __syncthreads();
+
+    const int lane = thread % kTileCells;
+    for (int i = thread / kTileCells; i < slice; i += kBlock / kTileCells) {
+      if (lane >= tile_cells) continue;
+      store(sums_of[i][lane], bev + (sample * shape.channels + first + i) * shape.area + first_cell + lane);
+    }
+    __syncthreads();
+  }
+}
+
+// A warp per cell. Should a frustum point be listed twice, the last cell has it, whatever the order of the warps.
+__global__ void __launch_bounds__(kBlock)
+    mark_cells(const int32_t* __restrict__ points, const int32_t* __restrict__ starts, int64_t cell_count,
+               int32_t entries, int32_t frustum, int32_t* __restrict__ cells) {
+  const int64_t cell = (int64_t{blockIdx.x} * kBlock + threadIdx.x) / 32;
+  if (cell >= cell_count) return;
+  const int2 range = entries_of(starts, cell, entries);
+  for (int64_t i = threadIdx.x % 32; i < range.y; i += 32) {
+    const int32_t point = points[range.x + i];
+    if (point >= 0 && point < frustum) atomicMax(cells + point, static_cast<int32_t>(cell));
+  }
+}
+
+// 2^log_lanes threads per frustum point, at most a warp; the channels' sums meet in a fixed tree.
+template <typename T>
+__global__ void __launch_bounds__(kBlock)
+    depth_gradient(const T* __restrict__ grad_bev, const T* __restrict__ context, const int32_t* __restrict__ cells,
+                   PoolShape shape, int log_lanes, T* __restrict__ grad_depth) {
+  constexpr int kPack = kVector<T>;
+  const int lanes = 1 << log_lanes;
+  const int64_t point = (int64_t{blockIdx.x} * kBlock + threadIdx.x) >> log_lanes;
+  const int lane = static_cast<int>(threadIdx.x) & (lanes - 1);
+  const int32_t cell = point < shape.frustum ? cells[point] : -1;
+  float sum = 0.0F;
+  if (cell >= 0) {
+    const T* const gradient = grad_bev + int64_t{cell} * shape.padded;
+    const T* const pixel = context + shape.pixel_of(static_cast<uint32_t>(point)) * shape.padded;
+    for (int64_t channel = int64_t{lane} * kPack; channel < shape.padded; channel += int64_t{lanes} * kPack) {
+      const auto g = load_pack(gradient + channel), c = load_pack(pixel + channel);
+      for (int i = 0; i < kPack; ++i) sum = fmaf(load(g.values[i]), load(c.values[i]), sum);
+    }
+  }
+  for (int step = lanes / 2; step > 0; step /= 2) sum += __shfl_xor_sync(0xFFFFFFFFU, sum, step);
+  if (point < shape.frustum && lane == 0) store(sum, grad_depth + point);
+}
+
+// A block owns kPixels consecutive pixels of a view and a slice of channels; a worker walks a pixel's depth bins in
+// order.
+template <typename T>
+__global__ void __launch_bounds__(kBlock)
+    context_gradient(const T* __restrict__ grad_bev, const T* __restrict__ depth, const int32_t* __restrict__ cells,
+                     PoolShape shape, int32_t tiles, T* __restrict__ grad_context) {
+  constexpr int kPack = kVector<T>;
+  __shared__ float sums_of[kSlice][kPixels + 1];
+  const int thread = static_cast<int>(threadIdx.x);
+  const int64_t view = blockIdx.x / static_cast<unsigned>(tiles);
+  const int64_t area = shape.pixels.divisor(), bins = shape.depths.divisor();
+  const int64_t first_pixel = int64_t{blockIdx.x % static_cast<unsigned>(tiles)} * kPixels;
+  const int tile_pixels = static_cast<int>(min(int64_t{kPixels}, area - first_pixel));
+  for (int64_t first = int64_t{blockIdx.y} * kSlice; first < shape.channels; first += int64_t{gridDim.y} * kSlice) {
+    const int slice = static_cast<int>(min(int64_t{kSlice}, shape.channels - first));
+    const int lanes = (slice + kPack - 1) / kPack;
+    const int workers = kBlock / lanes;
+    const int worker = thread / lanes, channel = thread % lanes * kPack;
+    for (int pixel = worker; worker < workers && pixel < tile_pixels; pixel += workers) {
+      float sums[kPack] = {};
+#pragma unroll 4
+      for (int64_t bin = 0; bin < bins; ++bin) {
+        const int64_t point = (view * bins + bin) * area + first_pixel + pixel;
+        const int32_t cell = cells[point];
+        if (cell < 0) continue;
+        const float weight = load(depth[point]);
+        const auto g = load_pack(grad_bev + int64_t{cell} * shape.padded + first + channel);
+        for (int i = 0; i < kPack; ++i) sums[i] = fmaf(weight, load(g.values[i]), sums[i]);
+      }
+      for (int i = 0; i < kPack; ++i) {
+        if (channel + i < slice) sums_of[channel + i][pixel] = sums[i];
+      }
+    }
+    __syncthreads();
+    for (int i = thread; i < slice * kPixels; i += kBlock) {
+      const int pixel = i % kPixels;
+      if (pixel >= tile_pixels) continue;
+      const int64_t place = (view * shape.channels + first + i / kPixels) * area + first_pixel + pixel;
+      store(sums_of[i / kPixels][pixel], grad_context + place);
+    }
+    __syncthreads();
+  }
+}
+
+PoolShape pool_shape(const vexkd_bev_pool_shape& shape, vexkd_dtype dtype) {
+  const int32_t pixels = shape.feature_height * shape.feature_width, area = shape.height * shape.width;
+  return {Divider(static_cast<uint32_t>(pixels)),
+          Divider(static_cast<uint32_t>(shape.depths)),
+          shape.views * shape.depths * pixels,
+          shape.points,
+          shape.channels,
+          padded_channels(dtype, shape.channels),
+          area,
+          static_cast<int32_t>(ceil_divide(area, kTileCells))};
+}
+
+template <typename T>
+void forward(const void* depth, const void* context, const int32_t* points, const int32_t* starts,
+             const vexkd_bev_pool_shape& sizes, const PoolShape& shape, void* rows, void* bev, cudaStream_t stream) {
+  const auto pixels = static_cast<int32_t>(sizes.feature_height * sizes.feature_width);
+  launch_channels_last<T>(context, sizes.views, sizes.channels, pixels, shape.padded, rows, stream);
+  const dim3 grid(static_cast<unsigned>(int64_t{sizes.batch} * shape.tiles),
+                  limited(ceil_divide(sizes.channels, kSlice)));
+  pool<<<grid, kBlock, 0, stream>>>(static_cast<const T*>(depth), static_cast<const T*>(rows), points, starts, shape,
+                                    static_cast<T*>(bev));
+}
+
+template <typename T>
+void backward(const void* grad_bev, const void* depth, const void* context, const int32_t* points,
+              const int32_t* starts, const vexkd_bev_pool_shape& sizes, const PoolShape& shape,
+              const BevPoolBackwardWorkspace& plan, void* grad_depth, void* grad_context, cudaStream_t stream) {
+  const auto pixels = static_cast<int32_t>(sizes.feature_height * sizes.feature_width);
+  const int64_t cell_count = int64_t{sizes.batch} * shape.area;
+  mark_cells<<<blocks_for(cell_count * 32), kBlock, 0, stream>>>(points, starts, cell_count, shape.entries,
+                                                                 shape.frustum, plan.cells);
+  launch_channels_last<T>(grad_bev, sizes.batch, sizes.channels, shape.area, shape.padded, plan.grad_bev, stream);
+  const auto* const gradient = static_cast<const T*>(plan.grad_bev);
+  if (grad_depth != nullptr) {
+    launch_channels_last<T>(context, sizes.views, sizes.channels, pixels, shape.padded, plan.context, stream);
+    int log_lanes = 0;
+    while (log_lanes < 5 && (int64_t{kVector<T>} << log_lanes) < shape.padded) ++log_lanes;
+    depth_gradient<<<blocks_for(int64_t{shape.frustum} << log_lanes), kBlock, 0, stream>>>(
+        gradient, static_cast<const T*>(plan.context), plan.cells, shape, log_lanes, static_cast<T*>(grad_depth));
+  }
+  if (grad_context != nullptr) {
+    const int64_t tiles = ceil_divide(pixels, kPixels);
+    const dim3 grid(static_cast<unsigned>(sizes.views * tiles), limited(ceil_divide(sizes.channels, kSlice)));
+    context_gradient<<<grid, kBlock, 0, stream>>>(gradient, static_cast<const T*>(depth), plan.cells, shape,
+                                                  static_cast<int32_t>(tiles), static_cast<T*>(grad_context));
+  }
+}
+
+}  // namespace
+}  // namespace vexkd::device
+
+vexkd_status vexkd_bev_pool_cuda(const void* depth, const void* context, vexkd_dtype dtype, const int32_t* points,
+                                 const int32_t* starts, const vexkd_bev_pool_shape* shape, void* bev, void* workspace,
+                                 size_t workspace_size, void* stream_pointer) {
+  using namespace vexkd::device;
+  vexkd_status status = vexkd::check_bev_pool_shape(dtype, shape);
+  if (status != VEXKD_OK) return status;
+  const vexkd::BevPoolWorkspace plan = vexkd::plan_bev_pool(workspace, dtype, *shape);
+  status = vexkd::check_workspace(workspace, workspace_size, plan.size, false);
+  if (status != VEXKD_OK) return status;
+  status = vexkd::check_bev_pool(depth, context, dtype, points, starts, shape, bev,
+                                 vexkd::workspace_buffer(workspace, plan.size, VEXKD_CUDA_ALIGNMENT));
+  if (status != VEXKD_OK || shape->channels == 0) return status;
+
+  const auto stream = static_cast<cudaStream_t>(stream_pointer);
+  const PoolShape sizes = pool_shape(*shape, dtype);
+  if (dtype == VEXKD_F16) {
+    forward<__half>(depth, context, points, starts, *shape, sizes, plan.context, bev, stream);
+  } else {
+    forward<float>(depth, context, points, starts, *shape, sizes, plan.context, bev, stream);
+  }
+  return launched();
+}
+
+vexkd_status vexkd_bev_pool_backward_cuda(const void* grad_bev, const void* depth, const void* context,
+                                          vexkd_dtype dtype, const int32_t* points, const int32_t* starts,
+                                          const vexkd_bev_pool_shape* shape, void* grad_depth, void* grad_context,
+                                          void* workspace, size_t workspace_size, void* stream_pointer) {
+  using namespace vexkd::device;
+  vexkd_status status = vexkd::check_bev_pool_shape(dtype, shape);
+  if (status != VEXKD_OK) return status;
+  const vexkd::BevPoolBackwardWorkspace plan = vexkd::plan_bev_pool_backward(workspace, dtype, *shape);
+  status = vexkd::check_workspace(workspace, workspace_size, plan.size, false);
+  if (status != VEXKD_OK) return status;
+  status =
+      vexkd::check_bev_pool_backward(grad_bev, depth, context, dtype, points, starts, shape, grad_depth, grad_context,
+                                     vexkd::workspace_buffer(workspace, plan.size, VEXKD_CUDA_ALIGNMENT));
+  if (status != VEXKD_OK) return status;
+
+  const auto stream = static_cast<cudaStream_t>(stream_pointer);
+  const PoolShape sizes = pool_shape(*shape, dtype);
+  const auto frustum = static_cast<size_t>(sizes.frustum);
+  if (shape->channels == 0) {  // grad_context has no elements, grad_depth is an empty sum
+    if (grad_depth == nullptr) return VEXKD_OK;
+    return done(cudaMemsetAsync(grad_depth, 0, frustum * vexkd::dtype_size(dtype), stream));
+  }
+  status = done(cudaMemsetAsync(plan.cells, 0xFF, frustum * sizeof(int32_t), stream));  // -1: no cell
+  if (status != VEXKD_OK) return status;
+  if (dtype == VEXKD_F16) {
+    backward<__half>(grad_bev, depth, context, points, starts, *shape, sizes, plan, grad_depth, grad_context, stream);
+  } else {
+    backward<float>(grad_bev, depth, context, points, starts, *shape, sizes, plan, grad_depth, grad_context, stream);
+  }
+  return launched();
+}
