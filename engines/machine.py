@@ -1,0 +1,62 @@
+"""The machine a figure was measured on."""
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from vexkd.engines.gpu import find_gpus
+
+PACKAGES = ("vexkd", "numpy", "onnxruntime", "onnxruntime-gpu", "tensorrt", "tensorrt-rtx", "pycuda", "torch")
+
+
+class Machine(BaseModel):
+    """Names and sizes; what is not known is left out."""
+
+    model_config = ConfigDict(frozen=True)
+
+    cpu: str
+    cores: int
+    """Logical cores this process may use."""
+    memory_gib: float
+    gpus: tuple[str, ...]
+    system: str
+    python: str
+    packages: dict[str, str]
+
+    def line(self) -> str:
+        """One line for the head of a table."""
+        gpus = ", ".join(self.gpus) or "no GPU"
+        return f"{self.cpu}, {self.cores} cores, {self.memory_gib:.0f} GiB, {gpus}; {self.system}, Python {self.python}"
+
+
+def describe_machine() -> Machine:
+    """This machine."""
+    return Machine(
+        cpu=_cpu(),
+        cores=len(os.sched_getaffinity(0)),
+        memory_gib=round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        gpus=tuple(f"{gpu.name} ({gpu.compute_capability}, {gpu.memory_mib} MiB)" for gpu in find_gpus()),
+        system=f"{platform.system()} {platform.machine()}",
+        python=platform.python_version(),
+        packages={name: found for name in PACKAGES if (found := package_version(name)) is not None},
+    )
+
+
+def package_version(name: str) -> str | None:
+    """Version of an installed distribution; nothing is imported."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _cpu() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return " ".join(line.partition(":")[2].split())
+    return platform.processor() or platform.machine()

@@ -1,0 +1,56 @@
+"""The module that is traced: one sample, the arrays of a bundle's manifest in and out."""
+
+import torch
+from torch import Tensor, nn
+
+from vexkd.config import Config
+from vexkd.models.inputs import Inputs
+from vexkd.models.perception import Perception
+
+DETECTION_OUTPUTS = ("boxes", "scores", "labels")
+SEGMENTATION_OUTPUTS = ("logits",)
+
+
+class Deployment(nn.Module):
+    """A model for one sample without a batch axis; inputs in the order of :func:`input_names`."""
+
+    def __init__(self, model: Perception) -> None:
+        super().__init__()
+        self.model = model
+        self.names = input_names(model.camera is not None, model.lidar is not None)
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Boxes (K, 9), scores (K), labels (K); or logits (6, 200, 200)."""
+        given = dict(zip(self.names, inputs, strict=True))
+        batch = Inputs(
+            # TensorRT lets a uint8 input feed a cast only, so the cast comes before the batch axis.
+            images=given["images"].float()[None] if "images" in given else None,
+            points=given["points"][None] if "points" in given else None,
+            counts=given.get("count"),
+            frustum_points=given.get("frustum_points"),
+            frustum_starts=given.get("frustum_starts"),
+        )
+        output = self.model(batch)
+        if isinstance(output.prediction, Tensor):
+            return (output.prediction[0].float(),)
+        boxes, scores, labels = self.model.decode(output)
+        return boxes[0], scores[0], labels[0]
+
+
+def input_names(camera: bool, lidar: bool) -> tuple[str, ...]:
+    """Inputs of a model with these sensors, in the order of the exported graph."""
+    return (
+        *(("images", "frustum_points", "frustum_starts") if camera else ()),
+        *(("points", "count") if lidar else ()),
+    )
+
+
+def output_names(config: Config) -> tuple[str, ...]:
+    """Outputs of a model for this task, in the order of the exported graph."""
+    return DETECTION_OUTPUTS if config.task == "detection" else SEGMENTATION_OUTPUTS
+
+
+@torch.inference_mode()
+def run_torch(module: Deployment, inputs: tuple[Tensor, ...], names: tuple[str, ...]) -> dict[str, Tensor]:
+    """Outputs by name."""
+    return dict(zip(names, module(*inputs), strict=True))

@@ -1,0 +1,190 @@
+"""A trained run becomes a bundle: folded, cast, traced, checked, compared, built; written whole or not at all."""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import onnx
+from numpy.typing import NDArray
+
+from vexkd.config import Config
+from vexkd.engines.bundle import MANIFEST, MODEL, PLUGIN_LIBRARY, Cost, Engine, Manifest, Parity, write_manifest
+from vexkd.engines.onnx_session import OnnxRuntime
+from vexkd.export import manifest as sections
+from vexkd.export.deployment import Deployment, output_names, run_torch
+from vexkd.export.engine_build import build_engine, check_target
+from vexkd.export.example import Example, find_example
+from vexkd.export.flops import count_flops
+from vexkd.export.fold import fold_batch_norms
+from vexkd.export.parity import FOLDING, TOLERANCES, Arrays, Tolerance, failures, measure_parity
+from vexkd.export.precision import to_half
+from vexkd.export.trace import trace
+from vexkd.models.perception import Perception
+from vexkd.plugins.errors import UserError
+from vexkd.plugins.files import sha256
+from vexkd.plugins.library import find_library
+from vexkd.training.run import load_run
+
+Precision = Literal["fp32", "fp16"]
+
+
+def export_run(
+    run: Path,
+    out: Path | None = None,
+    precision: Precision = "fp32",
+    targets: Sequence[str] = (),
+    image_size: tuple[int, int] | None = None,
+    progress: Callable[[str], None] = lambda step: None,
+) -> Path:
+    """Export a trained run as a bundle, with an engine for each target, and return the bundle's folder.
+
+    Parity is measured on a keyframe of the run's validation data where that is at hand, else on a made-up frame.
+
+    Args:
+        run: run folder.
+        out: folder of the bundle, by default ``RUN/NAME-PRECISION.vexkd``; a bundle that is there is replaced.
+        precision: of the graph, see :mod:`vexkd.export.precision`.
+        targets: names of ``vexkd.export.engine_build.TARGETS``.
+        image_size: (height, width) of the raw images, where they are not those of the run's data.
+        progress: told what begins.
+
+    Raises:
+        UserError: see :func:`load_run` and :func:`build_engine`; ``out`` is something else than a bundle; the image
+            size is not known; the exported model differs too much from the trained one.
+    """
+    config, model = load_run(run)
+    out = run / f"{run.resolve().name}-{precision}.vexkd" if out is None else out
+    _check_out(out)
+    targets = list(dict.fromkeys(targets))
+    for target in targets:
+        check_target(target)
+    progress("reading a frame")
+    example = find_example(config, image_size)
+    progress("tracing the model")
+    traced = trace_model(model, config, example, precision)
+    with _bundle_folder(out) as folder:
+        onnx.save(traced.graph, folder / MODEL)
+        progress("comparing with ONNX Runtime")
+        parity = _measured_parity(folder / MODEL, example, traced, config, precision)
+        engines = []
+        for target in targets:
+            progress(f"building the engine for {target}")
+            engines.append(_add_engine(folder, target))
+        manifest = _manifest(run, config, example, traced, precision, parity, engines, folder)
+        write_manifest(folder, manifest)
+    return out
+
+
+class Traced(NamedTuple):
+    """An exported graph beside what it has to reproduce."""
+
+    graph: onnx.ModelProto
+    reference: dict[str, NDArray[Any]]
+    """Outputs of the trained model in PyTorch, FP32."""
+    parameters: int
+    """Of the trained model."""
+
+
+def trace_model(model: Perception, config: Config, example: Example, precision: Precision) -> Traced:
+    """Fold, cast and trace a model in evaluation mode, which is changed by it.
+
+    Raises:
+        UserError: folding its batch normalisations changed what it computes.
+    """
+    module = Deployment(model)
+    names = output_names(config)
+    inputs = example.tensors(module.names)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    reference = run_torch(module, inputs, names)
+    fold_batch_norms(module, inputs)
+    _compare(reference, run_torch(module, inputs, names), config, FOLDING, example.origin, "PyTorch, folded")
+    if precision == "fp16":
+        to_half(model)
+    return Traced(trace(module, inputs, module.names, names), reference, parameters)
+
+
+def _measured_parity(
+    file: Path, example: Example, traced: Traced, config: Config, precision: Precision
+) -> Parity:
+    runtime = OnnxRuntime(file, "cpu", threads=0)
+    found = runtime.run(example.arrays)
+    return _compare(traced.reference, found, config, TOLERANCES[precision], example.origin, runtime.name)
+
+
+def _compare(
+    reference: Arrays, found: Arrays, config: Config, tolerance: Tolerance, origin: str, runtime: str
+) -> Parity:
+    parity = measure_parity(reference, found, config.model.head.score_threshold, tolerance.score, origin, runtime)
+    told = failures(parity, tolerance)
+    if told:
+        raise UserError(f"the export is refused: {runtime} does not reproduce the trained model: {'; '.join(told)}")
+    return parity
+
+
+def _add_engine(folder: Path, target: str) -> Engine:
+    library = folder / PLUGIN_LIBRARY
+    if not library.exists():
+        shutil.copy(find_library("plugins"), library)
+    build = build_engine(folder / MODEL, find_library("plugins"), target)
+    (folder / build.entry.file).write_bytes(build.data)
+    return build.entry
+
+
+def _manifest(
+    run: Path,
+    config: Config,
+    example: Example,
+    traced: Traced,
+    precision: Precision,
+    parity: Parity,
+    engines: list[Engine],
+    folder: Path,
+) -> Manifest:
+    flops = count_flops(traced.graph)
+    model = config.model
+    return Manifest(
+        task=config.task,
+        sensors=(*(("camera",) if model.camera else ()), *(("lidar",) if model.lidar else ())),
+        precision=precision,
+        grid=sections.grid_section(config),
+        classes=sections.classes(config),
+        inputs=sections.tensors(list(traced.graph.graph.input)),
+        outputs=sections.tensors(list(traced.graph.graph.output)),
+        camera=example.camera,
+        points=example.points,
+        selection=sections.selection_section(config),
+        source=sections.source_section(run, config),
+        parity=parity,
+        cost=Cost(
+            gflops=sum(flops.values()) / 1e9,
+            gflops_by_operator={name: count / 1e9 for name, count in flops.items()},
+            parameters=traced.parameters,
+        ),
+        engines=tuple(engines),
+        files={file.name: sha256(file) for file in sorted(folder.iterdir())},
+    )
+
+
+def _check_out(out: Path) -> None:
+    if out.exists() and not (out / MANIFEST).is_file() and not (out.is_dir() and not any(out.iterdir())):
+        raise UserError(f"{out} is there and is no bundle; remove it or give another --out")
+
+
+@contextmanager
+def _bundle_folder(out: Path) -> Iterator[Path]:
+    """A temporary folder beside ``out`` that takes its place when the block succeeds."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
+    old = folder.with_name(folder.name + ".old")
+    try:
+        folder.chmod(0o755)
+        yield folder
+        if out.exists():
+            out.rename(old)
+        folder.rename(out)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,107 @@
+"""What a bundle's manifest says about a trained run."""
+
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+import onnx
+import torch
+
+import vexkd
+from vexkd.classes import CAMERAS, DETECTION_CLASSES, MAP_CLASSES
+from vexkd.config import Config
+from vexkd.engines.bundle import CameraInput, Grid, PointInput, Selection, Source, Tensor
+from vexkd.models.frustum import frustum_geometry
+from vexkd.plugins.files import sha256
+from vexkd.plugins.postprocess import NUSCENES_RADII
+from vexkd.training.run import WEIGHTS
+
+UNITS = {
+    "images": "RGB 0..255 as the cameras give them, one per camera in the manifest's order",
+    "points": "x, y, z in metres in ego at the LiDAR timestamp, intensity 0..1, age in seconds; zeros from count on",
+    "count": "valid points",
+    "frustum_points": "flat indices ((v*D + d)*h + y)*w + x sorted by BEV cell, -1 from the last row start on",
+    "frustum_starts": "first frustum point of each BEV cell iy*W + ix, and the end",
+    "boxes": "x, y, z of the centre, length, width, height in metres, yaw in radians counter-clockwise from +x, vx, vy "
+    "in m/s; ego at the LiDAR timestamp; best first",
+    "scores": "0..1, descending",
+    "labels": "index into the manifest's classes",
+    "logits": "one map per class, rows along y, columns along x, -50..50 m at 0.5 m in ego; sigmoid gives probability",
+}
+
+
+def grid_section(config: Config) -> Grid:
+    """The model's grid."""
+    grid = config.model.grid
+    return Grid(x=grid.x, y=grid.y, z=grid.z, cell=grid.cell, height=grid.height, width=grid.width)
+
+
+def camera_section(config: Config, raw_size: tuple[int, int] | None) -> CameraInput | None:
+    """Camera inputs of a model with a camera, whose raw image size must then be given."""
+    camera = config.model.camera
+    if camera is None or raw_size is None:
+        return None
+    depths, feature_size = frustum_geometry(camera)
+    return CameraInput(
+        cameras=CAMERAS,
+        raw_size=raw_size,
+        image_size=camera.image_size,
+        feature_size=feature_size,
+        stride=camera.stride,
+        depths=tuple(float(depth) for depth in depths),
+    )
+
+
+def points_section(config: Config) -> PointInput | None:
+    """Point input of a model with a LiDAR."""
+    return None if config.model.lidar is None else PointInput(capacity=config.data.max_points)
+
+
+def selection_section(config: Config) -> Selection | None:
+    """How boxes are selected after the model."""
+    if config.task == "segmentation":
+        return None
+    return Selection(score_threshold=config.model.head.score_threshold, radii=NUSCENES_RADII)
+
+
+def classes(config: Config) -> tuple[str, ...]:
+    """Names of labels or map channels."""
+    return DETECTION_CLASSES if config.task == "detection" else MAP_CLASSES
+
+
+def tensors(values: list[onnx.ValueInfoProto]) -> tuple[Tensor, ...]:
+    """The graph's inputs or outputs as the manifest lists them."""
+    return tuple(
+        Tensor(
+            name=value.name,
+            shape=tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim),
+            dtype=onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name,
+            unit=UNITS[value.name],
+        )
+        for value in values
+    )
+
+
+def source_section(run: Path, config: Config) -> Source:
+    """Where the bundle comes from; the run by the name it was given, without this machine's folders."""
+    return Source(
+        run=str(run) if not run.is_absolute() else run.name,
+        weights_sha256=sha256(run / WEIGHTS),
+        git_commit=_git_commit(),
+        vexkd=vexkd.__version__,
+        torch=torch.__version__,
+        onnx=version("onnx"),
+        stage=config.train.stage,
+    )
+
+
+def _git_commit() -> str | None:
+    """Commit of the checkout this package runs from, if it is one."""
+    folder = Path(vexkd.__file__).resolve().parent
+    try:
+        result = subprocess.run(
+            ["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return result.stdout.strip() if result.returncode == 0 else None

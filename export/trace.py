@@ -1,0 +1,88 @@
+"""From a torch module to one checked ONNX file that every runtime takes."""
+
+from collections import Counter
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from vexkd.export import operators
+
+IR_VERSION = 10
+
+
+def trace(
+    module: nn.Module, inputs: tuple[Tensor, ...], input_names: tuple[str, ...], output_names: tuple[str, ...]
+) -> onnx.ModelProto:
+    """Trace a module for fixed shapes; our operators become nodes with plugin attributes and function bodies.
+
+    The same module and inputs give the same bytes on every call.
+
+    Raises:
+        RuntimeError: an operator got lost or the file breaks ONNX's rules.
+    """
+    program = torch.export.export(module, inputs, strict=False)
+    expected = Counter(_operator(node.target) for node in program.graph.nodes if _operator(node.target))
+    exported = torch.onnx.export(
+        program,
+        dynamo=True,
+        input_names=list(input_names),
+        output_names=list(output_names),
+        opset_version=operators.OPSET,
+        custom_translation_table=operators.translation_table(),
+        verbose=False,
+    )
+    assert exported is not None
+    model = exported.model_proto
+    _finish(model)
+    check(model, expected)
+    return model
+
+
+def check(model: onnx.ModelProto, expected: Counter[str]) -> None:
+    """Check a model against ONNX's rules, and that it holds the ``expected`` number of nodes of each operator of ours.
+
+    Raises:
+        RuntimeError: see :func:`trace`.
+    """
+    found: Counter[str] = Counter()
+    for node in model.graph.node:
+        if node.domain != operators.DOMAIN:
+            continue
+        found[node.op_type] += 1
+        given = {attribute.name: attribute.s.decode() for attribute in node.attribute if attribute.s}
+        if {name: given.get(name) for name in operators.PLUGIN_ATTRIBUTES} != operators.PLUGIN_ATTRIBUTES:
+            raise RuntimeError(f"node {node.name} of {node.op_type} lacks its plugin attributes")
+    if found != expected:
+        raise RuntimeError(f"the traced graph holds {dict(found)} of our operators, the module {dict(expected)}")
+    bodies = {function.name for function in model.functions if function.domain == operators.DOMAIN}
+    if set(found) - bodies:
+        raise RuntimeError(f"no function body for {', '.join(sorted(set(found) - bodies))}")
+    onnx.checker.check_model(model, full_check=True)
+
+
+def _finish(model: onnx.ModelProto) -> None:
+    """Add the function bodies that are used, and leave out what names this machine or changes between runs."""
+    used = {node.op_type for node in model.graph.node if node.domain == operators.DOMAIN}
+    del model.functions[:]
+    model.functions.extend(body for body in operators.functions() if body.name in used)
+    kept = {"": operators.OPSET} | ({operators.DOMAIN: operators.VERSION} if used else {})
+    del model.opset_import[:]
+    model.opset_import.extend(onnx.helper.make_opsetid(name, version) for name, version in kept.items())
+    model.ir_version = IR_VERSION
+    model.producer_name, model.producer_version = "vexkd", ""
+    model.doc_string = ""
+    model.graph.name, model.graph.doc_string = "vexkd", ""
+    del model.metadata_props[:]
+    del model.graph.metadata_props[:]
+    for part in (*model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
+        del part.metadata_props[:]
+        part.doc_string = ""
+
+
+def _operator(target: object) -> str | None:
+    """Our ONNX operator's name for a torch operator, if it is one of ours."""
+    if not isinstance(target, torch._ops.OpOverload) or target.namespace != operators.DOMAIN:
+        return None
+    name = target._opname
+    return "".join(part.capitalize() for part in name.split("_"))

@@ -1,0 +1,143 @@
+"""Function bodies of the operators, run by ONNX Runtime on two threads, against the numpy reference."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+from vexkd.export import operators
+from vexkd.plugins import reference
+
+RANGE = (-4.0, -2.0, -1.0, 4.0, 6.0, 3.0)
+CELL = (0.5, 1.0)
+HEIGHT, WIDTH = 8, 16
+Outputs = dict[str, tuple[int, Sequence[int]]]
+
+
+def run_node(name: str, inputs: dict[str, NDArray[Any]], outputs: Outputs, **attributes: Any) -> list[NDArray[Any]]:
+    operators.register_schemas()
+    node = helper.make_node(
+        name, list(inputs), list(outputs), domain=operators.DOMAIN, **operators.PLUGIN_ATTRIBUTES, **attributes
+    )
+    given = [
+        helper.make_tensor_value_info(key, helper.np_dtype_to_tensor_dtype(value.dtype), value.shape)
+        for key, value in inputs.items()
+    ]
+    results = [helper.make_tensor_value_info(key, kind, shape) for key, (kind, shape) in outputs.items()]
+    graph = helper.make_graph([node], name, given, results)
+    imports = [helper.make_opsetid("", operators.OPSET), helper.make_opsetid(operators.DOMAIN, operators.VERSION)]
+    bodies = [body for body in operators.functions() if body.name == name]
+    model = helper.make_model(graph, opset_imports=imports, functions=bodies, ir_version=10)
+    onnx.checker.check_model(model, full_check=True)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 2
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    result: list[NDArray[Any]] = session.run(None, inputs)
+    return result
+
+
+def voxelize(points: NDArray[np.float32], count: int, cell: tuple[float, float] = CELL) -> list[NDArray[Any]]:
+    rows = len(points)
+    outputs: Outputs = {"features": (TensorProto.FLOAT, [rows, 11]), "cells": (TensorProto.INT32, [rows])}
+    inputs = {"points": points, "count": np.array([count], np.int32)}
+    return run_node("Voxelize", inputs, outputs, range=list(RANGE), cell=list(cell))
+
+
+def cloud(rows: int, seed: int = 0) -> NDArray[np.float32]:
+    return np.random.default_rng(seed).uniform(-5, 7, (rows, 5)).astype(np.float32)
+
+
+@pytest.mark.parametrize("cell", [CELL, (1.0, 0.5), (0.8, 0.32), (0.1, 0.2)])
+@pytest.mark.parametrize(("rows", "count"), [(3000, 3000), (3000, 1700), (500, 0), (500, -3), (500, 900), (1, 1)])
+def test_voxelize_is_the_reference_to_the_bit(rows: int, count: int, cell: tuple[float, float]) -> None:
+    points = cloud(rows)
+    features, cells = voxelize(points, count, cell)
+    expected = reference.voxelize(points, np.array([count], np.int32), RANGE, cell)
+    np.testing.assert_array_equal(cells, expected[1])
+    np.testing.assert_array_equal(features, expected[0])
+
+
+def test_voxelize_drops_what_is_not_finite_or_out_of_range() -> None:
+    points = np.tile(np.array([0.3, 0.3, 0.0, 0.5, 0.1], np.float32), (12, 1))
+    for column in range(5):
+        points[column, column] = np.nan
+    points[5, 0], points[6, 4] = np.inf, -np.inf
+    points[7, 0], points[8, 1], points[9, 2] = 4.0, -2.0001, 3.0
+    points[10, :3] = [-4.0, -2.0, -1.0]
+    features, cells = voxelize(points, 12)
+    assert cells.tolist() == [-1] * 10 + [0, 2 * WIDTH + 8]
+    assert not features[:10].any()
+    np.testing.assert_array_equal(features, reference.voxelize(points, np.array([12], np.int32), RANGE, CELL)[0])
+
+
+def test_voxelize_does_not_depend_on_the_order_of_the_points() -> None:
+    points = cloud(4000)
+    order = np.random.default_rng(1).permutation(len(points))
+    features, _ = voxelize(points, len(points))
+    shuffled, _ = voxelize(points[order], len(points))
+    np.testing.assert_array_equal(shuffled, features[order])
+
+
+def pillar_max(features: NDArray[Any], cells: NDArray[np.int32]) -> NDArray[Any]:
+    kind = helper.np_dtype_to_tensor_dtype(features.dtype)
+    outputs: Outputs = {"bev": (kind, [1, features.shape[1], HEIGHT, WIDTH])}
+    (bev,) = run_node("PillarMax", {"features": features, "cells": cells}, outputs, height=HEIGHT, width=WIDTH)
+    return bev
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.parametrize(("rows", "channels"), [(40_000, 16), (7, 3), (1, 1)])
+def test_pillar_max_is_the_reference(rows: int, channels: int, dtype: type[np.generic]) -> None:
+    rng = np.random.default_rng(rows)
+    features = (rng.normal(size=(rows, channels)) - 1).astype(dtype)
+    features[rng.random(features.shape) < 0.01] = np.nan
+    cells = rng.integers(-1, HEIGHT * WIDTH, rows).astype(np.int32)
+    bev = pillar_max(features, cells)
+    assert bev.dtype == dtype
+    np.testing.assert_array_equal(bev, reference.pillar_max(features, cells, 1, HEIGHT, WIDTH))
+
+
+def test_pillar_max_of_empty_and_not_a_number_cells_is_zero() -> None:
+    features = np.array([[-2.0, np.nan], [-3.0, np.nan], [5.0, 5.0]], np.float32)
+    bev = pillar_max(features, np.array([9, 9, -1], np.int32))
+    expected = np.zeros((1, 2, HEIGHT, WIDTH), np.float32)
+    expected[0, 0].flat[9] = -2.0
+    np.testing.assert_array_equal(bev, expected)
+
+
+def frustum(points: int, listed: int, seed: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    rng = np.random.default_rng(seed)
+    cells = np.sort(rng.integers(0, HEIGHT * WIDTH, listed))
+    order = np.full(points, -1, np.int32)
+    order[:listed] = rng.permutation(points)[:listed]
+    starts = np.searchsorted(cells, np.arange(HEIGHT * WIDTH + 1)).astype(np.int32)
+    return order, starts
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.parametrize("share", [0.0, 0.6, 1.0])
+def test_bev_pool_is_the_reference(share: float, dtype: type[np.generic]) -> None:
+    rng = np.random.default_rng(0)
+    depth = rng.random((3, 20, 12, 22)).astype(dtype)
+    context = rng.normal(size=(3, 5, 12, 22)).astype(dtype)
+    points, starts = frustum(depth.size, int(share * depth.size), seed=1)
+    inputs = {"depth": depth, "context": context, "points": points, "starts": starts}
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    outputs: Outputs = {"bev": (kind, [1, 5, HEIGHT, WIDTH])}
+    (bev,) = run_node("BevPool", inputs, outputs, height=HEIGHT, width=WIDTH)
+    expected = reference.bev_pool(depth, context, points, starts, 1, HEIGHT, WIDTH)
+    assert bev.dtype == dtype
+    tolerance = 1e-5 if dtype == np.float32 else 2**-10
+    np.testing.assert_allclose(bev, expected, rtol=tolerance, atol=1e-5)
+
+
+def test_bodies_carry_the_attributes_of_their_nodes() -> None:
+    attributes = {body.name: set(body.attribute) for body in operators.functions()}
+    plugin = {"plugin_namespace", "plugin_version"}
+    assert attributes["Voxelize"] == {"range", "cell"} | plugin
+    assert attributes["PillarMax"] == attributes["BevPool"] == {"height", "width"} | plugin
