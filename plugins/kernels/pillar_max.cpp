@@ -31,7 +31,7 @@ void link_rows(const int32_t* cells, int64_t points, int64_t begin, int64_t end,
   }
 }
 
-// NaN compares false and is ignored. -infinity counts once a row has been taken for the channel.
+// NaN and -infinity are never greater than the lowest, so they are ignored.
 template <typename T>
 VEXKD_INLINE void take_row(const T* row, int64_t n, float* best) {
   for (int64_t c = 0; c < n; ++c) {
@@ -44,7 +44,7 @@ template <typename T>
 VEXKD_INLINE void take_row(const T* row, int64_t n, int32_t index, float* best, int32_t* winner) {
   for (int64_t c = 0; c < n; ++c) {
     const float value = load(row[c]);
-    const bool wins = (value > best[c]) | ((winner[c] < 0) & (value == best[c]));
+    const bool wins = value > best[c];
     best[c] = wins ? value : best[c];
     winner[c] = wins ? index : winner[c];
   }
@@ -52,32 +52,18 @@ VEXKD_INLINE void take_row(const T* row, int64_t n, int32_t index, float* best, 
 
 constexpr float kLowest = -std::numeric_limits<float>::infinity();
 
-// True if a row of the list holds -infinity in channel c: tells it from a channel of NaN alone.
-template <typename T>
-bool any_lowest(const T* features, int64_t channels, const Lists& lists, int32_t row, int64_t c) {
-  for (; row >= 0; row = lists.next[row]) {
-    if (load(features[row * channels + c]) == kLowest) return true;
-  }
-  return false;
-}
-
 // Maxima of channels first .. first + n - 1 of the cell whose list starts at `row`; `winner` may be null.
 template <typename T>
 VEXKD_INLINE void reduce_cell(const T* features, int64_t channels, const Lists& lists, int32_t row, int64_t first,
                               int64_t n, float* best, int32_t* winner) {
-  const int32_t head = row;
   for (int64_t c = 0; c < n; ++c) best[c] = kLowest;
   if (winner != nullptr) {
     for (int64_t c = 0; c < n; ++c) winner[c] = -1;
     for (; row >= 0; row = lists.next[row]) take_row(features + row * channels + first, n, row, best, winner);
-    for (int64_t c = 0; c < n; ++c) best[c] = winner[c] < 0 ? 0.0F : best[c] + 0.0F;
-    return;
+  } else {
+    for (; row >= 0; row = lists.next[row]) take_row(features + row * channels + first, n, best);
   }
-  for (; row >= 0; row = lists.next[row]) take_row(features + row * channels + first, n, best);
-  for (int64_t c = 0; c < n; ++c) {
-    if (best[c] == kLowest && !any_lowest(features, channels, lists, head, first + c)) best[c] = 0.0F;
-    best[c] += 0.0F;  // -0 becomes +0
-  }
+  for (int64_t c = 0; c < n; ++c) best[c] = best[c] == kLowest ? 0.0F : best[c] + 0.0F;  // -0 becomes +0
 }
 
 VEXKD_CLONES void reduce_float(const float* features, int64_t channels, const Lists& lists, int32_t row, int64_t first,

@@ -11,8 +11,8 @@ extern "C" {
  *
  * features  (points, channels) of dtype.
  * cells     (points) i32; a point whose cell is not in 0 .. batch * height * width - 1 is dropped.
- * bev       (batch, channels, height, width) of dtype. 0 for a cell without points. NaN features are ignored, so a
- *           cell whose points are all NaN in a channel has 0 there. -0 compares equal to 0 and is written as +0.
+ * bev       (batch, channels, height, width) of dtype. 0 for a cell without points. NaN and -infinity are ignored: a
+ *           cell whose points have nothing else in a channel has 0 there. -0 equals 0 and is written as +0.
  *           The same bits for any order of the points.
  * argmax    (batch, channels, height, width) i32, or null if not wanted: the lowest row that attains the maximum, -1
  *           where there is none.

@@ -1,0 +1,208 @@
+"""Find and load the native libraries, and call their C ABI."""
+
+import ctypes
+from collections.abc import Sequence
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vexkd.plugins.errors import UserError
+
+ABI_VERSION = 1
+"""VEXKD_ABI_VERSION of the headers this file was written for."""
+F32, F16 = 0, 1
+"""vexkd_dtype."""
+_OK = 0
+
+_SIZE = ctypes.POINTER(ctypes.c_size_t)
+_TYPES: dict[str, Any] = {"p": ctypes.c_void_p, "i": ctypes.c_int32, "f": ctypes.c_float, "z": ctypes.c_size_t}
+
+# Parameters of every entry point: p pointer, i int32, f float, z size_t. The *_workspace queries end in p for the
+# answer; the *_cuda form of an operator takes the stream in place of the number of threads, at the end.
+_OPERATORS = {
+    "voxelize": "ppiipipp",
+    "pillar_max": "pipiiiiipp",
+    "pillar_max_backward": "pipiiiiip",
+    "bev_pool": "ppipppp",
+    "bev_pool_backward": "pppippppp",
+    "frustum_index": "ppppppp",
+}
+_QUERIES = {
+    "voxelize": "iip",
+    "pillar_max": "iiiiiii",
+    "bev_pool": "ip",
+    "bev_pool_backward": "ip",
+    "frustum_index": "pp",
+}
+_NO_WORKSPACE = ("pillar_max_backward",)
+
+
+class Grid(ctypes.Structure):
+    """vexkd_grid of types.h."""
+
+    _fields_ = (
+        *((name, ctypes.c_float) for name in ("x_min", "y_min", "z_min", "x_max", "y_max", "z_max")),
+        *((name, ctypes.c_float) for name in ("cell_x", "cell_y")),
+        *((name, ctypes.c_int32) for name in ("height", "width")),
+    )
+    height: int
+    width: int
+
+
+class BevPoolShape(ctypes.Structure):
+    """vexkd_bev_pool_shape of bev_pool.h."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_int32)
+        for name in (
+            *("views", "depths", "feature_height", "feature_width"),
+            *("channels", "points", "batch", "height", "width"),
+        )
+    )
+
+
+class FrustumShape(ctypes.Structure):
+    """vexkd_frustum_shape of frustum_index.h."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_int32) for name in ("batch", "views", "depths", "height", "width", "stride")
+    )
+
+
+class KernelError(RuntimeError):
+    """A kernel refused its arguments; the message is the library's own."""
+
+
+def find_library(name: Literal["kernels", "plugins"]) -> Path:
+    """Path of ``libvexkd_<name>.so``: beside this package, else in the installed distribution.
+
+    The second place serves a checkout: run from its root, the folder ``vexkd/`` hides the installed package, which
+    holds the libraries.
+
+    Raises:
+        UserError: the library has not been built.
+    """
+    file = f"libvexkd_{name}.so"
+    candidates = [Path(__file__).resolve().parent / "lib" / file]
+    try:
+        installed = metadata.distribution("vexkd").locate_file(f"vexkd/plugins/lib/{file}")
+        candidates.append(Path(str(installed)))
+    except metadata.PackageNotFoundError:
+        pass
+    for path in candidates:
+        if path.is_file():
+            return path
+    where = " nor ".join(str(path) for path in candidates)
+    raise UserError(f"the native library {file} is not built: not found at {where}; run `pip install -e .` or `make native`")
+
+
+@cache
+def kernels() -> ctypes.CDLL:
+    """The kernels' library with every entry point declared.
+
+    Raises:
+        UserError: it has not been built, cannot be loaded, or has another ABI version than this package.
+    """
+    path = find_library("kernels")
+    try:
+        library = ctypes.CDLL(str(path))
+        library.vexkd_abi_version.restype = ctypes.c_int32
+        version = library.vexkd_abi_version()
+    except (OSError, AttributeError) as error:
+        raise UserError(f"cannot load {path}: {error}; rebuild it with `pip install -e .` or `make native`") from error
+    if version != ABI_VERSION:
+        raise UserError(
+            f"{path} has ABI version {version}, this package needs {ABI_VERSION};"
+            " rebuild it with `pip install -e .` or `make native`"
+        )
+    library.vexkd_status_string.argtypes = [ctypes.c_int32]
+    library.vexkd_status_string.restype = ctypes.c_char_p
+    _declare(library, "vexkd_make_grid", "ppp")
+    for name, parameters in _OPERATORS.items():
+        workspace = "" if name in _NO_WORKSPACE else "pz"
+        _declare(library, f"vexkd_{name}_cpu", f"{parameters}i{workspace}")
+        _declare(library, f"vexkd_{name}_cuda", f"{parameters}{workspace}p")
+    for name, parameters in _QUERIES.items():
+        _declare(library, f"vexkd_{name}_cpu_workspace", parameters + "p")
+        _declare(library, f"vexkd_{name}_cuda_workspace", parameters + "p")
+    return library
+
+
+def has_cuda() -> bool:
+    """Whether the library was built with the CUDA kernels."""
+    return bool(kernels().vexkd_has_cuda())
+
+
+def call(function: str, *arguments: Any) -> None:
+    """Call ``vexkd_<function>``.
+
+    Raises:
+        KernelError: it did not return VEXKD_OK.
+    """
+    library = kernels()
+    status = getattr(library, f"vexkd_{function}")(*arguments)
+    if status != _OK:
+        raise KernelError(f"vexkd_{function}: {library.vexkd_status_string(status).decode()}")
+
+
+def workspace_size(function: str, *arguments: Any) -> int:
+    """Bytes that ``vexkd_<function>_workspace`` answers."""
+    size = ctypes.c_size_t()
+    call(f"{function}_workspace", *arguments, ctypes.byref(size))
+    return size.value
+
+
+def make_grid(range: Sequence[float], cell: Sequence[float]) -> Grid:
+    """Grid from (x_min, y_min, z_min, x_max, y_max, z_max) and (cell_x, cell_y) in metres, rounded to float32.
+
+    Raises:
+        ValueError: there are not six and two numbers.
+        KernelError: they make no valid grid, or one of 2^31 cells or more.
+    """
+    if len(range) != 6 or len(cell) != 2:
+        raise ValueError(f"a grid takes 6 range limits and 2 cell sides, got {len(range)} and {len(cell)}")
+    grid = Grid()
+    call("make_grid", (ctypes.c_float * 6)(*range), (ctypes.c_float * 2)(*cell), ctypes.byref(grid))
+    return grid
+
+
+def pointer(array: NDArray[Any] | None) -> int | None:
+    """Address of a C-contiguous array's data; None stays null."""
+    return None if array is None else array.ctypes.data
+
+
+def dense(array: NDArray[Any], dtype: type[np.generic], shape: tuple[int | None, ...], name: str) -> NDArray[Any]:
+    """The array as C-contiguous; its dtype must be right already, and its shape where that is not None.
+
+    Raises:
+        ValueError: another dtype or shape.
+    """
+    if array.dtype != dtype:
+        raise ValueError(f"{name} must be {np.dtype(dtype)}, got {array.dtype}")
+    wrong = any(size not in (None, given) for size, given in zip(shape, array.shape, strict=False))
+    if array.ndim != len(shape) or wrong:
+        expected = ", ".join("any" if size is None else str(size) for size in shape)
+        raise ValueError(f"{name} must have the shape ({expected}), got {array.shape}")
+    return np.ascontiguousarray(array)
+
+
+def dtype_code(array: NDArray[Any], name: str) -> int:
+    """vexkd_dtype of an array.
+
+    Raises:
+        ValueError: it is neither float32 nor float16.
+    """
+    codes = {np.dtype(np.float32): F32, np.dtype(np.float16): F16}
+    if array.dtype not in codes:
+        raise ValueError(f"{name} must be float32 or float16, got {array.dtype}")
+    return codes[array.dtype]
+
+
+def _declare(library: ctypes.CDLL, name: str, parameters: str) -> None:
+    function = getattr(library, name)
+    function.argtypes = [_TYPES[letter] for letter in parameters]
+    function.restype = ctypes.c_int32

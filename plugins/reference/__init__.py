@@ -1,0 +1,1 @@
+"""Oracle of all kernels: the operators in plain numpy, written to be read; same signatures as ``vexkd.plugins``."""
