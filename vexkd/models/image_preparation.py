@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vexkd.plugins.frustum import resize_and_crop
+from vexkd.plugins.frustum import image_transform
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
@@ -42,10 +42,16 @@ class ImagePreparation(nn.Module):
 
 
 def resize_crop(pixels: Tensor, image_size: tuple[int, int]) -> Tensor:
-    """Bilinear resize without antialiasing, then crop: (M, 3, H, W) to (M, 3, h, w)."""
-    (height, width), (top, left) = resize_and_crop((pixels.shape[2], pixels.shape[3]), image_size)
-    pixels = functional.interpolate(pixels, size=(height, width), mode="bilinear", align_corners=False)
-    return pixels[:, :, top : top + image_size[0], left : left + image_size[1]]
+    """Bilinear resize without antialiasing, then crop, as ``image_transform`` says: (M, 3, H, W) to (M, 3, h, w)."""
+    matrix = image_transform((pixels.shape[2], pixels.shape[3]), image_size)
+    resized, first = [], []
+    # prepared + 0.5 = (raw + 0.5) * scale - crop gives the crop from the matrix' offset.
+    for axis, raw in ((1, pixels.shape[2]), (0, pixels.shape[3])):
+        scale, offset = float(matrix[axis, axis]), float(matrix[axis, 2])
+        resized.append(round(raw * scale))
+        first.append(round(0.5 * scale - 0.5 - offset))
+    pixels = functional.interpolate(pixels, size=resized, mode="bilinear", align_corners=False)
+    return pixels[:, :, first[0] : first[0] + image_size[0], first[1] : first[1] + image_size[1]]
 
 
 def warp(pixels: Tensor, transforms: Tensor, image_size: tuple[int, int]) -> Tensor:

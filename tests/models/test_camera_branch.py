@@ -1,0 +1,107 @@
+"""Camera branch: frustum geometry, view transform, pretrained weights."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_models import GRID, RAW_SIZE, calibration, tiny_config, tiny_inputs
+
+from vexkd.config import CameraConfig
+from vexkd.models.camera_branch import CameraBranch, backbone_config
+from vexkd.models.frustum import frustum_geometry, frustum_inputs
+from vexkd.models.inputs import Inputs
+from vexkd.plugins.errors import UserError
+
+
+def branch() -> CameraBranch:
+    config = tiny_config("camera")
+    assert config.camera is not None
+    torch.manual_seed(0)
+    return CameraBranch(config.camera, config.grid)
+
+
+def test_depth_bins_and_feature_size() -> None:
+    depths, size = frustum_geometry(CameraConfig(image_size=(256, 704), stride=16, depth=(1.0, 60.0, 0.5)))
+    assert len(depths) == 118 and depths[0] == 1 and depths[-1] == 59.5 and depths.dtype == np.float32
+    assert size == (16, 44)
+
+
+def test_frustum_points_lie_where_the_camera_model_says() -> None:
+    config = tiny_config("camera")
+    assert config.camera is not None
+    intrinsics, poses = calibration(batch=2, cameras=2)
+    points, starts = frustum_inputs(config, intrinsics, poses, RAW_SIZE)
+    depths, (height, width) = frustum_geometry(config.camera)
+    cells = GRID.height * GRID.width
+    assert len(points) == 4 * len(depths) * height * width and len(starts) == 2 * cells + 1
+    scale = 64 / RAW_SIZE[1]
+    crop = round(RAW_SIZE[0] * scale) - 32
+    checked = 0
+    for cell in range(2 * cells):
+        for flat in points[starts[cell] : starts[cell + 1]][:2]:
+            v, d, y, x = np.unravel_index(flat, (4, len(depths), height, width))
+            assert v // 2 == cell // cells
+            raw = [((x + 0.5) * 8) / scale - 0.5, ((y + 0.5) * 8 + crop) / scale - 0.5, 1]
+            camera = np.linalg.inv(intrinsics[0, 0]) @ raw * depths[d]
+            ego = poses[0, v % 2, :3, :3] @ camera + poses[0, v % 2, :3, 3]
+            column = (ego[0] - GRID.x[0]) / GRID.cell - cell % cells % GRID.width
+            row = (ego[1] - GRID.y[0]) / GRID.cell - cell % cells // GRID.width
+            assert -1e-4 <= column <= 1 + 1e-4 and -1e-4 <= row <= 1 + 1e-4
+            checked += 1
+    assert checked > 100
+
+
+def test_feature_changes_only_where_the_camera_looks() -> None:
+    model = branch().eval()
+    inputs = tiny_inputs(tiny_config("camera"), batch=1)
+    assert inputs.images is not None
+    dark = inputs.images.clone()
+    dark[:, 0] = 0
+    change = (model(inputs) - model(inputs._replace(images=dark))).abs().amax((0, 1))
+    # Camera 0 looks along +x; the smoothing convolution reaches one cell back.
+    behind = int(-GRID.x[0] / GRID.cell) - 1
+    assert change[:, behind + 1 :].max() > 0 and change[:, :behind].max() == 0
+
+
+@pytest.mark.parametrize("stride", [8, 16])
+def test_neck_meets_the_stride(stride: int) -> None:
+    config = tiny_config("camera").camera
+    assert config is not None
+    model = CameraBranch(config.model_copy(update={"stride": stride}), GRID).eval()
+    levels = model.backbone(torch.zeros(1, 3, 32, 64)).feature_maps
+    assert model.neck(list(levels)).shape == (1, 8, 32 // stride, 64 // stride)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50"])
+def test_backbones_have_the_published_stages(name: str) -> None:
+    depths = {"resnet18": [2, 2, 2, 2], "resnet34": [3, 4, 6, 3], "resnet50": [3, 4, 6, 3]}
+    config = backbone_config(CameraConfig(backbone=name))  # type: ignore[arg-type]
+    assert config.depths == depths[name]
+    assert config.hidden_sizes[-1] == (2048 if name == "resnet50" else 512)
+
+
+def test_pretrained_weights_arrive(tmp_path: Path) -> None:
+    source = branch()
+    source.backbone.save_pretrained(tmp_path)
+    config = tiny_config("camera").camera
+    assert config is not None
+    target = CameraBranch(config.model_copy(update={"pretrained": str(tmp_path)}), GRID)
+    target.load_pretrained()
+    for name, value in source.backbone.state_dict().items():
+        assert torch.equal(value, target.backbone.state_dict()[name]), name
+
+
+def test_pretrained_of_another_architecture_or_place_is_a_user_error(tmp_path: Path) -> None:
+    branch().backbone.save_pretrained(tmp_path)
+    config = CameraConfig(backbone="resnet18", image_size=(32, 64), pretrained=str(tmp_path))
+    with pytest.raises(UserError, match="no resnet18"):
+        CameraBranch(config, GRID).load_pretrained()
+    gone = config.model_copy(update={"pretrained": str(tmp_path / "gone")})
+    with pytest.raises(UserError, match=r"model\.camera\.pretrained"):
+        CameraBranch(gone, GRID).load_pretrained()
+
+
+def test_missing_input_is_named() -> None:
+    with pytest.raises(ValueError, match="frustum_points"):
+        branch()(Inputs())
