@@ -47,21 +47,21 @@ class CenterHead(nn.Module):
 def decode(heatmap: Tensor, codes: Tensor, config: HeadConfig, grid: BevGrid) -> Detections:
     """Boxes from probabilities (B, n, H, W) and codes (B, G, 10, H, W)."""
     layout_labels, layout_groups = class_layout(config)
-    cells = grid.height * grid.width
+    cells, device = grid.height * grid.width, heatmap.device
     peaks = functional.max_pool2d(heatmap, 3, stride=1, padding=1) == heatmap
     scores, index = (heatmap * peaks.to(heatmap.dtype)).flatten(1).topk(config.max_boxes, dim=1)
-    channel = torch.div(index, cells, rounding_mode="trunc")
-    cell = index - channel * cells
-    row = torch.div(cell, grid.width, rounding_mode="trunc")
-    column = cell - row * grid.width
-    labels = torch.tensor(layout_labels, dtype=torch.int32, device=index.device)[channel]
-    group = torch.tensor(layout_groups, device=index.device)[channel]
+    # Counting the channels that end before an index is a division that stays in whole numbers in every runtime.
+    ends = torch.arange(1, len(layout_labels), device=device) * cells
+    channel = (index[..., None] >= ends).long().sum(-1)
+    labels = torch.tensor(layout_labels, dtype=torch.int32, device=device)[channel]
+    group = torch.tensor(layout_groups, device=device)[channel]
 
-    place = (group * cells + cell)[..., None].expand(-1, -1, len(CODES))
-    code = codes.flatten(3).transpose(2, 3).flatten(1, 2).gather(1, place)
-    x = (column.to(code.dtype) + code[..., 0]) * grid.cell + grid.x[0]
-    y = (row.to(code.dtype) + code[..., 1]) * grid.cell + grid.y[0]
+    # Positions are added before the gather, so that no row or column has to be found for an index.
+    x = (torch.arange(grid.width, device=device) + codes[:, :, 0]) * grid.cell + grid.x[0]
+    y = (torch.arange(grid.height, device=device)[:, None] + codes[:, :, 1]) * grid.cell + grid.y[0]
+    placed = torch.cat([torch.stack([x, y], dim=2), codes[:, :, 2:]], dim=2)
+    place = (group * cells + index - channel * cells)[..., None].expand(-1, -1, len(CODES))
+    code = placed.flatten(3).transpose(2, 3).flatten(1, 2).gather(1, place)
     size = code[..., 3:6].clamp(-5, 5).exp()
-    yaw = torch.atan2(code[..., 6], code[..., 7])
-    boxes = torch.cat([torch.stack([x, y, code[..., 2]], -1), size, yaw[..., None], code[..., 8:10]], dim=-1)
-    return Detections(boxes, scores, labels)
+    yaw = torch.atan2(code[..., 6:7], code[..., 7:8])
+    return Detections(torch.cat([code[..., :3], size, yaw, code[..., 8:]], dim=-1), scores, labels)
