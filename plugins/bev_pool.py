@@ -37,6 +37,7 @@ def bev_pool(
     Raises:
         ValueError: a wrong dtype or shape.
         KernelError: sizes that are none or too large.
+
     """
     code, shape, depth, context, points, starts = _prepare(depth, context, points, starts, (batch, height, width))
     bev = np.empty((batch, context.shape[1], height, width), context.dtype)

@@ -19,6 +19,7 @@ def image_transform(raw_size: tuple[int, int], image_size: tuple[int, int]) -> N
     Args:
         raw_size: (H, W) of the camera's image in pixels.
         image_size: (h, w) of the prepared image in pixels.
+
     """
     scale = max(image_size[0] / raw_size[0], image_size[1] / raw_size[1])
     resized = [round(size * scale) for size in raw_size]
@@ -43,6 +44,7 @@ def camera_rays(
 
     Raises:
         ValueError: intrinsics or an image transform cannot be inverted.
+
     """
     intrinsics, image_transforms = intrinsics.astype(np.float64), image_transforms.astype(np.float64)
     try:
@@ -84,6 +86,7 @@ def frustum_index(
     Raises:
         ValueError: a wrong dtype or shape.
         KernelError: the range is no grid, or V is no multiple of the batch.
+
     """
     rays = dense(rays, np.float32, (None, 3, 3), "rays")
     origins = dense(origins, np.float32, (len(rays), 3), "origins")

@@ -68,9 +68,7 @@ class BevPoolShape(ctypes.Structure):
 class FrustumShape(ctypes.Structure):
     """vexkd_frustum_shape of frustum_index.h."""
 
-    _fields_ = tuple(
-        (name, ctypes.c_int32) for name in ("batch", "views", "depths", "height", "width", "stride")
-    )
+    _fields_ = tuple((name, ctypes.c_int32) for name in ("batch", "views", "depths", "height", "width", "stride"))
 
 
 class KernelError(RuntimeError):
@@ -85,6 +83,7 @@ def find_library(name: Literal["kernels", "plugins"]) -> Path:
 
     Raises:
         UserError: the library has not been built.
+
     """
     file = f"libvexkd_{name}.so"
     candidates = [Path(__file__).resolve().parent / "lib" / file]
@@ -97,7 +96,9 @@ def find_library(name: Literal["kernels", "plugins"]) -> Path:
         if path.is_file():
             return path
     where = " nor ".join(str(path) for path in candidates)
-    raise UserError(f"the native library {file} is not built: not found at {where}; run `pip install -e .` or `make native`")
+    raise UserError(
+        f"the native library {file} is not built: not found at {where}; run `pip install -e .` or `make native`"
+    )
 
 
 @cache
@@ -106,6 +107,7 @@ def kernels() -> ctypes.CDLL:
 
     Raises:
         UserError: it has not been built, cannot be loaded, or has another ABI version than this package.
+
     """
     path = find_library("kernels")
     try:
@@ -142,6 +144,7 @@ def call(function: str, *arguments: Any) -> None:
 
     Raises:
         KernelError: it did not return VEXKD_OK.
+
     """
     library = kernels()
     status = getattr(library, f"vexkd_{function}")(*arguments)
@@ -162,6 +165,7 @@ def make_grid(range: Sequence[float], cell: Sequence[float]) -> Grid:
     Raises:
         ValueError: there are not six and two numbers.
         KernelError: they make no valid grid, or one of 2^31 cells or more.
+
     """
     if len(range) != 6 or len(cell) != 2:
         raise ValueError(f"a grid takes 6 range limits and 2 cell sides, got {len(range)} and {len(cell)}")
@@ -180,6 +184,7 @@ def dense(array: NDArray[Any], dtype: type[np.generic], shape: tuple[int | None,
 
     Raises:
         ValueError: another dtype or shape.
+
     """
     if array.dtype != dtype:
         raise ValueError(f"{name} must be {np.dtype(dtype)}, got {array.dtype}")
@@ -195,6 +200,7 @@ def dtype_code(array: NDArray[Any], name: str) -> int:
 
     Raises:
         ValueError: it is neither float32 nor float16.
+
     """
     codes = {np.dtype(np.float32): F32, np.dtype(np.float16): F16}
     if array.dtype not in codes:

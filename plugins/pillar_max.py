@@ -27,6 +27,7 @@ def pillar_max(
     Raises:
         ValueError: a wrong dtype or shape.
         KernelError: sizes that are none or too large.
+
     """
     return _pillar_max(features, cells, (batch, height, width), None, threads)
 
@@ -49,9 +50,7 @@ def pillar_max_backward(
     batch, channels, height, width = grad_bev.shape
     grad_features = np.empty((points, channels), grad_bev.dtype)
     sizes = (points, channels, batch, height, width)
-    call(
-        "pillar_max_backward_cpu", pointer(grad_bev), code, pointer(argmax), *sizes, pointer(grad_features), threads
-    )
+    call("pillar_max_backward_cpu", pointer(grad_bev), code, pointer(argmax), *sizes, pointer(grad_features), threads)
     return grad_features
 
 

@@ -36,6 +36,7 @@ def select_boxes(
 
     Raises:
         ValueError: the arrays' lengths differ, or a label has no radius.
+
     """
     if not len(boxes) == len(scores) == len(labels):
         raise ValueError(f"boxes, scores, labels must have one length, got {len(boxes)}, {len(scores)}, {len(labels)}")

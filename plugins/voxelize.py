@@ -35,11 +35,14 @@ def voxelize(
     Raises:
         ValueError: a wrong dtype or shape, or B*N is no multiple of B.
         KernelError: the range is no grid.
+
     """
     points = dense(points, np.float32, (None, POINT_SIZE), "points")
     counts = dense(counts, np.int32, (None,), "counts")
     if len(counts) == 0 or len(points) % len(counts) != 0:
-        raise ValueError(f"points must have the same number of rows for each of {len(counts)} samples, got {len(points)}")
+        raise ValueError(
+            f"points must have the same number of rows for each of {len(counts)} samples, got {len(points)}"
+        )
     grid = make_grid(range, cell)
     features = np.empty((len(points), POINT_FEATURES), np.float32)
     cells = np.empty(len(points), np.int32)

@@ -29,6 +29,6 @@ def locate(
 
 
 def flat_cells(index: NDArray[np.float32], inside: NDArray[np.bool_], width: int) -> NDArray[np.int64]:
-    """iy * W + ix, or -1 for what is not inside."""
+    """Iy * W + ix, or -1 for what is not inside."""
     ix, iy = np.where(inside[:, None], index, 0).astype(np.int64).T
     return np.where(inside, iy * width + ix, -1)

@@ -6,9 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def pillar_max(
-    features: NDArray[Any], cells: NDArray[np.int32], batch: int, height: int, width: int
-) -> NDArray[Any]:
+def pillar_max(features: NDArray[Any], cells: NDArray[np.int32], batch: int, height: int, width: int) -> NDArray[Any]:
     """Per-cell channel maximum (B, C, H, W) of features (M, C), cells (M,); 0 where empty."""
     return pillar_max_with_argmax(features, cells, batch, height, width)[0]
 

@@ -1,0 +1,10 @@
+"""Torch operators over the native kernels; importing this registers ``torch.ops.vexkd``.
+
+Semantics are those of the C headers in ``plugins/include/vexkd``; with a batch of 1 they are the ONNX operators.
+"""
+
+from vexkd.ops.bev_pool import bev_pool
+from vexkd.ops.pillar_max import pillar_max
+from vexkd.ops.voxelize import voxelize
+
+__all__ = ["bev_pool", "pillar_max", "voxelize"]
