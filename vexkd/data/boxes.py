@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from nuscenes import NuScenes
 from nuscenes.eval.detection.utils import category_to_detection_name
+from nuscenes.nuscenes import NuScenes
 
 from vexkd.classes import DETECTION_CLASSES
 from vexkd.data.damage import rigid
@@ -80,7 +80,7 @@ def submission_boxes(
                 "sample_token": sample_token,
                 "translation": centre.tolist(),
                 "size": box[[WIDTH, LENGTH, HEIGHT]].tolist(),
-                "rotation": _quaternion(rotation @ _rotation_z(box[YAW])),
+                "rotation": quaternion(rotation @ _rotation_z(box[YAW])),
                 "velocity": velocity[:2].tolist(),
                 "detection_name": name,
                 "detection_score": float(score),
@@ -110,7 +110,7 @@ def _rotation_z(yaw: float) -> NDArray[np.float64]:
     return np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
 
 
-def _quaternion(rotation: NDArray[np.float64]) -> list[float]:
+def quaternion(rotation: NDArray[np.float64]) -> list[float]:
     """Unit quaternion (w, x, y, z) of a rotation matrix: the eigenvector of Bar-Itzhack's symmetric 4x4 matrix."""
     (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = rotation
     symmetric = np.array(

@@ -12,6 +12,8 @@ import matplotlib
 import numpy as np
 import shapely
 from numpy.typing import NDArray
+from shapely.coords import CoordinateSequence
+from shapely.geometry.base import BaseGeometry
 
 from vexkd.classes import MAP_CLASSES
 from vexkd.plugins.errors import UserError
@@ -86,7 +88,7 @@ def load_layers(path: Path) -> dict[str, shapely.STRtree]:
         raise UserError(f"map expansion {path} is missing; unpack nuScenes' map expansion v1.3 under maps/expansion")
     try:
         nusc_map = NuScenesMap(str(path.parents[2]), path.stem)
-        layers: dict[str, list[shapely.Geometry]] = {}
+        layers: dict[str, list[BaseGeometry]] = {}
         for name in MAP_CLASSES:
             if name == "divider":
                 records = [record for layer in _DIVIDERS for record in getattr(nusc_map, layer)]
@@ -103,11 +105,11 @@ def load_layers(path: Path) -> dict[str, shapely.STRtree]:
 
 def _draw(
     canvas: NDArray[np.uint8],
-    shape: shapely.Geometry,
+    shape: BaseGeometry,
     origin: NDArray[np.float64],
     to_ego: NDArray[np.float64],
 ) -> None:
-    def pixels(coordinates: shapely.coords.CoordinateSequence) -> NDArray[np.int32]:
+    def pixels(coordinates: CoordinateSequence) -> NDArray[np.int32]:
         ego = (np.asarray(coordinates)[:, :2] - origin) @ to_ego.T
         subpixels = (ego + EXTENT) * (_SUPERSAMPLE / CELL) - 0.5
         return np.asarray(np.rint(subpixels * (1 << _SHIFT)), np.int32)

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from nuscenes import NuScenes
+from nuscenes.nuscenes import NuScenes
 from nuscenes.utils.splits import create_splits_scenes
 
 from vexkd.plugins.errors import UserError

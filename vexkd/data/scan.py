@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from nuscenes import NuScenes
+from nuscenes.nuscenes import NuScenes
 from PIL import Image
 
 from vexkd.classes import CAMERAS
