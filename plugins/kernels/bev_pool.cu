@@ -317,14 +317,15 @@ void backward(const void* grad_bev, const void* depth, const void* context, cons
 vexkd_status vexkd_bev_pool_cuda(const void* depth, const void* context, vexkd_dtype dtype, const int32_t* points,
                                  const int32_t* starts, const vexkd_bev_pool_shape* shape, void* bev, void* workspace,
                                  size_t workspace_size, void* stream_pointer) {
+  using namespace vexkd;
   using namespace vexkd::device;
-  vexkd_status status = vexkd::check_bev_pool_shape(dtype, shape);
+  vexkd_status status = check_bev_pool_shape(dtype, shape);
   if (status != VEXKD_OK) return status;
-  const vexkd::BevPoolWorkspace plan = vexkd::plan_bev_pool(workspace, dtype, *shape);
-  status = vexkd::check_workspace(workspace, workspace_size, plan.size, false);
+  const BevPoolWorkspace plan = plan_bev_pool(workspace, dtype, *shape);
+  status = check_workspace(workspace, workspace_size, plan.size, false);
   if (status != VEXKD_OK) return status;
-  status = vexkd::check_bev_pool(depth, context, dtype, points, starts, shape, bev,
-                                 vexkd::workspace_buffer(workspace, plan.size, VEXKD_CUDA_ALIGNMENT));
+  status = check_bev_pool(depth, context, dtype, points, starts, shape, bev,
+                          workspace_buffer(workspace, plan.size, VEXKD_CUDA_ALIGNMENT));
   if (status != VEXKD_OK || shape->channels == 0) return status;
 
   const auto stream = static_cast<cudaStream_t>(stream_pointer);
@@ -341,15 +342,15 @@ vexkd_status vexkd_bev_pool_backward_cuda(const void* grad_bev, const void* dept
                                           vexkd_dtype dtype, const int32_t* points, const int32_t* starts,
                                           const vexkd_bev_pool_shape* shape, void* grad_depth, void* grad_context,
                                           void* workspace, size_t workspace_size, void* stream_pointer) {
+  using namespace vexkd;
   using namespace vexkd::device;
-  vexkd_status status = vexkd::check_bev_pool_shape(dtype, shape);
+  vexkd_status status = check_bev_pool_shape(dtype, shape);
   if (status != VEXKD_OK) return status;
-  const vexkd::BevPoolBackwardWorkspace plan = vexkd::plan_bev_pool_backward(workspace, dtype, *shape);
-  status = vexkd::check_workspace(workspace, workspace_size, plan.size, false);
+  const BevPoolBackwardWorkspace plan = plan_bev_pool_backward(workspace, dtype, *shape);
+  status = check_workspace(workspace, workspace_size, plan.size, false);
   if (status != VEXKD_OK) return status;
-  status =
-      vexkd::check_bev_pool_backward(grad_bev, depth, context, dtype, points, starts, shape, grad_depth, grad_context,
-                                     vexkd::workspace_buffer(workspace, plan.size, VEXKD_CUDA_ALIGNMENT));
+  status = check_bev_pool_backward(grad_bev, depth, context, dtype, points, starts, shape, grad_depth, grad_context,
+                                   workspace_buffer(workspace, plan.size, VEXKD_CUDA_ALIGNMENT));
   if (status != VEXKD_OK) return status;
 
   const auto stream = static_cast<cudaStream_t>(stream_pointer);
@@ -357,7 +358,7 @@ vexkd_status vexkd_bev_pool_backward_cuda(const void* grad_bev, const void* dept
   const auto frustum = static_cast<size_t>(sizes.frustum);
   if (shape->channels == 0) {  // grad_context has no elements, grad_depth is an empty sum
     if (grad_depth == nullptr) return VEXKD_OK;
-    return done(cudaMemsetAsync(grad_depth, 0, frustum * vexkd::dtype_size(dtype), stream));
+    return done(cudaMemsetAsync(grad_depth, 0, frustum * dtype_size(dtype), stream));
   }
   status = done(cudaMemsetAsync(plan.cells, 0xFF, frustum * sizeof(int32_t), stream));  // -1: no cell
   if (status != VEXKD_OK) return status;

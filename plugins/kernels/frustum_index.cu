@@ -117,18 +117,19 @@ __global__ void __launch_bounds__(kBlock)
 vexkd_status vexkd_frustum_index_cuda(const float* rays, const float* origins, const float* depths,
                                       const vexkd_frustum_shape* shape, const vexkd_grid* grid, int32_t* points,
                                       int32_t* starts, void* workspace, size_t workspace_size, void* stream_pointer) {
+  using namespace vexkd;
   using namespace vexkd::device;
-  vexkd_status status = vexkd::check_frustum_sizes(shape, grid);
+  vexkd_status status = check_frustum_sizes(shape, grid);
   if (status != VEXKD_OK) return status;
   const int32_t capacity = shape->views * shape->depths * shape->height * shape->width;
   const int32_t area = grid->height * grid->width, cells = shape->batch * area;
   IndexWorkspace plan{};
   status = plan_index(workspace, capacity, cells, &plan);
   if (status != VEXKD_OK) return status;
-  status = vexkd::check_workspace(workspace, workspace_size, plan.size, false);
+  status = check_workspace(workspace, workspace_size, plan.size, false);
   if (status != VEXKD_OK) return status;
-  status = vexkd::check_frustum_index(rays, origins, depths, shape, grid, points, starts,
-                                      vexkd::workspace_buffer(workspace, plan.size, VEXKD_CUDA_ALIGNMENT));
+  status = check_frustum_index(rays, origins, depths, shape, grid, points, starts,
+                               workspace_buffer(workspace, plan.size, VEXKD_CUDA_ALIGNMENT));
   if (status != VEXKD_OK) return status;
 
   const auto stream = static_cast<cudaStream_t>(stream_pointer);
@@ -150,13 +151,14 @@ vexkd_status vexkd_frustum_index_cuda(const float* rays, const float* origins, c
 
 vexkd_status vexkd_frustum_index_cuda_workspace(const vexkd_frustum_shape* shape, const vexkd_grid* grid,
                                                 size_t* size) {
+  using namespace vexkd;
+  using namespace vexkd::device;
   if (size == nullptr) return VEXKD_NULL_POINTER;
-  const vexkd_status status = vexkd::check_frustum_sizes(shape, grid);
+  const vexkd_status status = check_frustum_sizes(shape, grid);
   if (status != VEXKD_OK) return status;
-  vexkd::device::IndexWorkspace plan{};
-  const vexkd_status planned =
-      vexkd::device::plan_index(nullptr, shape->views * shape->depths * shape->height * shape->width,
-                                shape->batch * grid->height * grid->width, &plan);
+  IndexWorkspace plan{};
+  const vexkd_status planned = plan_index(nullptr, shape->views * shape->depths * shape->height * shape->width,
+                                          shape->batch * grid->height * grid->width, &plan);
   if (planned != VEXKD_OK) return planned;
   if (plan.size > PTRDIFF_MAX) return VEXKD_TOO_LARGE;
   *size = plan.size;

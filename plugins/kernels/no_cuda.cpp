@@ -1,4 +1,5 @@
-// The *_cuda entry points of a library built without nvcc: they exist, and say so.
+// The *_cuda entry points of a library built without nvcc: they exist, and say so. The workspace queries that need no
+// CUDA are answered by cuda_workspace.cpp in every build.
 #include "vexkd/bev_pool.h"
 #include "vexkd/frustum_index.h"
 #include "vexkd/pillar_max.h"
@@ -9,15 +10,8 @@ vexkd_status vexkd_voxelize_cuda(const float*, const int32_t*, int32_t, int32_t,
   return VEXKD_UNSUPPORTED;
 }
 
-vexkd_status vexkd_voxelize_cuda_workspace(int32_t, int32_t, const vexkd_grid*, size_t*) { return VEXKD_UNSUPPORTED; }
-
 vexkd_status vexkd_pillar_max_cuda(const void*, vexkd_dtype, const int32_t*, int32_t, int32_t, int32_t, int32_t,
                                    int32_t, void*, int32_t*, void*, size_t, void*) {
-  return VEXKD_UNSUPPORTED;
-}
-
-vexkd_status vexkd_pillar_max_cuda_workspace(vexkd_dtype, int32_t, int32_t, int32_t, int32_t, int32_t, int32_t,
-                                             size_t*) {
   return VEXKD_UNSUPPORTED;
 }
 
@@ -31,17 +25,9 @@ vexkd_status vexkd_bev_pool_cuda(const void*, const void*, vexkd_dtype, const in
   return VEXKD_UNSUPPORTED;
 }
 
-vexkd_status vexkd_bev_pool_cuda_workspace(vexkd_dtype, const vexkd_bev_pool_shape*, size_t*) {
-  return VEXKD_UNSUPPORTED;
-}
-
 vexkd_status vexkd_bev_pool_backward_cuda(const void*, const void*, const void*, vexkd_dtype, const int32_t*,
                                           const int32_t*, const vexkd_bev_pool_shape*, void*, void*, void*, size_t,
                                           void*) {
-  return VEXKD_UNSUPPORTED;
-}
-
-vexkd_status vexkd_bev_pool_backward_cuda_workspace(vexkd_dtype, const vexkd_bev_pool_shape*, size_t*) {
   return VEXKD_UNSUPPORTED;
 }
 

@@ -14,7 +14,7 @@ namespace {
 
 constexpr int kScanItems = kScanTile / kBlock;
 constexpr int kSlice = 64;  // channels of one block
-constexpr int32_t kNoRow = INT32_MAX;
+constexpr int32_t kNoRow = -1;  // below every row, so that only a value above -infinity replaces it
 using Scan = cub::BlockScan<int32_t, kBlock>;
 
 __global__ void __launch_bounds__(kBlock)
@@ -208,19 +208,20 @@ void launch_reduce(const void* features, const PillarMaxWorkspace& plan, const M
 vexkd_status vexkd_pillar_max_cuda(const void* features, vexkd_dtype dtype, const int32_t* cells, int32_t points,
                                    int32_t channels, int32_t batch, int32_t height, int32_t width, void* bev,
                                    int32_t* argmax, void* workspace, size_t workspace_size, void* stream_pointer) {
+  using namespace vexkd;
   using namespace vexkd::device;
-  vexkd_status status = vexkd::check_pillar_max_sizes(dtype, points, channels, batch, height, width);
+  vexkd_status status = check_pillar_max_sizes(dtype, points, channels, batch, height, width);
   if (status != VEXKD_OK) return status;
-  const vexkd::PillarMaxWorkspace plan = vexkd::plan_pillar_max(workspace, points, batch, height, width);
-  status = vexkd::check_workspace(workspace, workspace_size, plan.size, false);
+  const PillarMaxWorkspace plan = plan_pillar_max(workspace, points, batch, height, width);
+  status = check_workspace(workspace, workspace_size, plan.size, false);
   if (status != VEXKD_OK) return status;
-  status = vexkd::check_pillar_max(features, dtype, cells, points, channels, batch, height, width, bev, argmax,
-                                   vexkd::workspace_buffer(workspace, plan.size, VEXKD_CUDA_ALIGNMENT));
+  status = check_pillar_max(features, dtype, cells, points, channels, batch, height, width, bev, argmax,
+                            workspace_buffer(workspace, plan.size, VEXKD_CUDA_ALIGNMENT));
   if (status != VEXKD_OK || channels == 0) return status;
 
   const auto stream = static_cast<cudaStream_t>(stream_pointer);
   const int32_t area = height * width, cell_count = batch * area;
-  const auto tiles = static_cast<unsigned>(ceil_divide(cell_count, vexkd::kScanTile));
+  const auto tiles = static_cast<unsigned>(ceil_divide(cell_count, kScanTile));
   status = done(cudaMemsetAsync(plan.counts, 0, sizeof(int32_t) * static_cast<size_t>(cell_count), stream));
   if (status != VEXKD_OK) return status;
   if (points > 0) count<<<blocks_for(points), kBlock, 0, stream>>>(cells, points, cell_count, plan.counts);
@@ -242,13 +243,14 @@ vexkd_status vexkd_pillar_max_cuda(const void* features, vexkd_dtype dtype, cons
 vexkd_status vexkd_pillar_max_backward_cuda(const void* grad_bev, vexkd_dtype dtype, const int32_t* argmax,
                                             int32_t points, int32_t channels, int32_t batch, int32_t height,
                                             int32_t width, void* grad_features, void* stream_pointer) {
+  using namespace vexkd;
   using namespace vexkd::device;
   vexkd_status status =
-      vexkd::check_pillar_max_backward(grad_bev, dtype, argmax, points, channels, batch, height, width, grad_features);
+      check_pillar_max_backward(grad_bev, dtype, argmax, points, channels, batch, height, width, grad_features);
   if (status != VEXKD_OK || points == 0 || channels == 0) return status;
 
   const auto stream = static_cast<cudaStream_t>(stream_pointer);
-  const size_t bytes = vexkd::product({points, channels, static_cast<int64_t>(vexkd::dtype_size(dtype))});
+  const size_t bytes = product({points, channels, static_cast<int64_t>(dtype_size(dtype))});
   status = done(cudaMemsetAsync(grad_features, 0, bytes, stream));
   if (status != VEXKD_OK) return status;
   const int32_t area = height * width;

@@ -125,6 +125,7 @@ __global__ void __launch_bounds__(kBlock)
 vexkd_status vexkd_voxelize_cuda(const float* points, const int32_t* counts, int32_t batch, int32_t capacity,
                                  const vexkd_grid* grid, vexkd_dtype features_dtype, void* features, int32_t* cells,
                                  void* workspace, size_t workspace_size, void* stream_pointer) {
+  using namespace vexkd;
   using namespace vexkd::device;
   vexkd_status status = check_voxelize_sizes(batch, capacity, grid);
   if (status != VEXKD_OK) return status;

@@ -12,11 +12,11 @@
 #include "plugin_abi.h"
 
 namespace vexkd {
-namespace {
 
 // Loggers are the one part of the interface that changed: up to TensorRT 10 they are plain classes, from 11 on (and in
 // TensorRT-RTX) they are versioned interfaces, so `log` and `findLogger` sit in other slots. The library that loads us
 // need not be the one whose headers we were compiled against; both layouts are declared here for that reason.
+// Not in the anonymous namespace: there the compiler may conclude that nobody implements them.
 enum class Severity : int32_t { kError = 1 };
 
 struct PlainLogger {
@@ -36,6 +36,8 @@ struct VersionedLogger : abi::IVersionedInterface {
 struct VersionedFinder : abi::IVersionedInterface {
   virtual VersionedLogger* findLogger() = 0;
 };
+
+namespace {
 
 enum class Layout { kUnknown, kPlain, kVersioned };
 
