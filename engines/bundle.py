@@ -76,6 +76,8 @@ class PointInput(Section):
     """The point cloud's fixed capacity and columns."""
 
     capacity: int
+    sweeps: int
+    """Sweeps before the keyframe that the model was trained to see, motion-compensated into the keyframe."""
     columns: tuple[str, ...] = ("x", "y", "z", "intensity", "age")
 
 
@@ -150,7 +152,7 @@ class Engine(Section):
 class Manifest(Section):
     """Everything a reader of the bundle has to know."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     task: Literal["detection", "segmentation"]
     sensors: tuple[Literal["camera", "lidar"], ...]
     precision: Literal["fp32", "fp16"]
@@ -269,7 +271,9 @@ def _parse(path: Path, raw: bytes) -> Manifest:
         return Manifest.model_validate(content)
     except ValidationError as error:
         details = "; ".join(
-            f"{'.'.join(str(part) for part in detail['loc'])}: {detail['msg'].removeprefix('Value error, ')}".lstrip(": ")
+            f"{'.'.join(str(part) for part in detail['loc'])}: {detail['msg'].removeprefix('Value error, ')}".lstrip(
+                ": "
+            )
             for detail in error.errors()
         )
         raise UserError(f"{path / MANIFEST} is damaged: {details}; {again}") from error
@@ -283,9 +287,8 @@ def _check_file(path: Path, name: str, digest: str, manifest: Manifest) -> None:
         raise UserError(f"{file} is missing from the bundle; {_mend(path, manifest)}")
     found = sha256(file)
     if found != digest:
-        raise UserError(
-            f"{file} was changed: its sha256 is {found[:12]}…, the manifest says {digest[:12]}…; {_mend(path, manifest)}"
-        )
+        reason = f"its sha256 begins {found[:12]}, the manifest says {digest[:12]}"
+        raise UserError(f"{file} was changed: {reason}; {_mend(path, manifest)}")
 
 
 def remake(manifest: Manifest) -> str:

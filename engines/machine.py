@@ -33,7 +33,7 @@ class Machine(BaseModel):
 
 
 def describe_machine() -> Machine:
-    """This machine."""
+    """What this process runs on."""
     return Machine(
         cpu=_cpu(),
         cores=len(os.sched_getaffinity(0)),

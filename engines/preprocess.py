@@ -70,7 +70,9 @@ def frustum_inputs(
     views = len(camera.cameras)
     for name, value, shape in (("intrinsics", intrinsics, (3, 3)), ("camera_to_ego", camera_to_ego, (4, 4))):
         if value.shape != (views, *shape):
-            raise UserError(f"{name} must be {[views, *shape]} for {', '.join(camera.cameras)}; got {list(value.shape)}")
+            raise UserError(
+                f"{name} must be {[views, *shape]} for {', '.join(camera.cameras)}; got {list(value.shape)}"
+            )
         if not np.isfinite(value).all():
             raise UserError(f"{name} holds values that are not finite; check the calibration of this frame")
     transform = image_transform(camera.raw_size, camera.image_size)
@@ -90,7 +92,7 @@ def check_images(images: NDArray[Any], camera: CameraInput, bundle: Bundle) -> N
     if images.shape != expected or images.dtype != np.uint8:
         size = "x".join(str(side) for side in images.shape[1:3])
         raise UserError(
-            f"{bundle.path} takes uint8 images {list(expected)}, got {images.dtype} {list(images.shape)}; for images of "
-            f"this size export it again with: {remake(bundle.manifest)} --image-size {size}"
+            f"{bundle.path} takes uint8 images {list(expected)}, got {images.dtype} {list(images.shape)}; for images "
+            f"of this size export it again with: {remake(bundle.manifest)} --image-size {size}"
         )
     return images

@@ -64,4 +64,5 @@ def _cloud(rng: np.random.Generator, grid: Grid, count: int) -> NDArray[np.float
         rng.uniform(0, 1, count),
         rng.integers(0, 10, count) * 0.05,
     ]
-    return np.stack(columns, axis=1).astype(np.float32)
+    cloud: NDArray[np.float32] = np.stack(columns, axis=1).astype(np.float32)
+    return cloud

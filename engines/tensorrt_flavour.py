@@ -104,7 +104,9 @@ def load_plugins(flavour: Flavour, library: Path) -> None:
     # Several paths may hold the same plugins: then the first library stays and the second brings nothing.
     missing = [name for name in ("Voxelize", "PillarMax", "BevPool") if not registry.get_creator(name, "1", "vexkd")]
     if handle is None or missing:
-        raise UserError(f"{library} brings no plugin {', '.join(missing)} for {flavour.name}; build it with: make native")
+        raise UserError(
+            f"{library} brings no plugin {', '.join(missing)} for {flavour.name}; build it with: make native"
+        )
     _libraries.add(key)
 
 
@@ -131,8 +133,8 @@ def _link_unversioned() -> None:
             ctypes.CDLL(str(links / library.name))
     if not (_origin(parser) / "libtensorrt_rtx.so").exists():
         raise UserError(
-            "tensorrt_rtx was imported before vexkd.engines.tensorrt_flavour could prepare it, and its ONNX parser would "
-            "end the process; import vexkd.engines.tensorrt_flavour and call load_flavour first"
+            "tensorrt_rtx was imported before vexkd.engines.tensorrt_flavour could prepare it, and its ONNX parser "
+            "would end the process; import vexkd.engines.tensorrt_flavour and call load_flavour first"
         )
 
 

@@ -19,14 +19,14 @@ class TensorrtRuntime:
 
     def __init__(self, bundle: Bundle, engine: Engine) -> None:
         try:
-            import pycuda.driver as cuda
+            import pycuda.driver as cuda  # type: ignore[import-not-found]
         except ImportError as error:
             raise UserError("device tensorrt needs pycuda; install it with: pip install 'vexkd[gpu]'") from error
         flavour = load_flavour(engine.flavour)
         if flavour.version != engine.version:
             raise UserError(
-                f"{engine.file} was built by {engine.flavour} {engine.version}, installed is {flavour.version}; export it "
-                f"again with: vexkd export {bundle.manifest.source.run} --target {engine.target}"
+                f"{engine.file} was built by {engine.flavour} {engine.version}, installed is {flavour.version}; "
+                f"export it again with: vexkd export {bundle.manifest.source.run} --target {engine.target}"
             )
         load_plugins(flavour, bundle.plugin_library)
         cuda.init()

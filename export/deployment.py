@@ -1,6 +1,9 @@
 """The module that is traced: one sample, the arrays of a bundle's manifest in and out."""
 
+from typing import Any
+
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vexkd.config import Config
@@ -50,7 +53,7 @@ def output_names(config: Config) -> tuple[str, ...]:
     return DETECTION_OUTPUTS if config.task == "detection" else SEGMENTATION_OUTPUTS
 
 
-@torch.inference_mode()
-def run_torch(module: Deployment, inputs: tuple[Tensor, ...], names: tuple[str, ...]) -> dict[str, Tensor]:
+@torch.no_grad()
+def run_torch(module: Deployment, inputs: tuple[Tensor, ...], names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
     """Outputs by name."""
-    return dict(zip(names, module(*inputs), strict=True))
+    return {name: value.numpy() for name, value in zip(names, module(*inputs), strict=True)}

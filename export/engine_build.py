@@ -96,7 +96,10 @@ def build_engine(model: Path, library: Path, target: str) -> Build:
 def _capabilities(flavour: Flavour) -> dict[str, Any]:
     """What the RTX builder can build for: "8.9" to its enumerator SM89."""
     names = [name for name in flavour.trt.ComputeCapability.__members__ if name.startswith("SM")]
-    return {f"{name[2:-1]}.{name[-1]}": getattr(flavour.trt.ComputeCapability, name) for name in sorted(names, key=lambda name: int(name[2:]))}
+    return {
+        f"{name[2:-1]}.{name[-1]}": getattr(flavour.trt.ComputeCapability, name)
+        for name in sorted(names, key=lambda name: int(name[2:]))
+    }
 
 
 def _strongly_typed(trt: Any) -> int:
@@ -115,8 +118,6 @@ def _check_plugins(layers: list[Any], model: Path) -> None:
     expected = Counter(node.op_type for node in nodes if node.domain == DOMAIN)
     if len(layers) != expected.total():
         raise RuntimeError(
-            f"{model} has {expected.total()} nodes of ours ({dict(expected)}), TensorRT made {len(layers)} of them plugin "
-            f"layers: the others run as their ONNX function bodies"
+            f"{model} has {expected.total()} nodes of ours ({dict(expected)}), TensorRT made {len(layers)} of them "
+            f"plugin layers: the others run as their ONNX function bodies"
         )
-
-

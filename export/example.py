@@ -1,4 +1,4 @@
-"""The frame a model is traced on and compared on: a real keyframe where the run's data are at hand, else a made-up one."""
+"""The frame a model is traced and compared on: a keyframe where the run's data are at hand, else a made-up one."""
 
 import logging
 from dataclasses import dataclass
@@ -53,7 +53,8 @@ def find_example(config: Config, image_size: tuple[int, int] | None = None) -> E
         frame = None
     if frame is None and has_camera and image_size is None:
         raise UserError(
-            f"how large are the camera's images? {config.data.root} has no keyframe to look at; give --image-size 900x1600"
+            f"how large are the camera's images? {config.data.root} has no keyframe to look at; "
+            "give --image-size 900x1600"
         )
     raw_size = image_size if frame is None else (frame.images.shape[1], frame.images.shape[2])
     camera, points = camera_section(config, raw_size), points_section(config)

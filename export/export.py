@@ -106,9 +106,7 @@ def trace_model(model: Perception, config: Config, example: Example, precision: 
     return Traced(trace(module, inputs, module.names, names), reference, parameters)
 
 
-def _measured_parity(
-    file: Path, example: Example, traced: Traced, config: Config, precision: Precision
-) -> Parity:
+def _measured_parity(file: Path, example: Example, traced: Traced, config: Config, precision: Precision) -> Parity:
     runtime = OnnxRuntime(file, "cpu", threads=0)
     found = runtime.run(example.arrays)
     return _compare(traced.reference, found, config, TOLERANCES[precision], example.origin, runtime.name)

@@ -8,7 +8,7 @@ Foldable = nn.Conv2d | nn.ConvTranspose2d | nn.Linear
 FOLDABLE = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def fold_batch_norms(model: nn.Module, inputs: tuple[Tensor, ...]) -> int:
     """Fold every batch normalisation that directly follows a foldable layer; returns how many.
 
@@ -52,7 +52,7 @@ def _follow(model: nn.Module, inputs: tuple[Tensor, ...]) -> list[tuple[Foldable
 
 
 def _fold(layer: Foldable, norm: _BatchNorm) -> None:
-    """y = (W x + b - mean) * gamma / sqrt(var + eps) + beta, in float64 and rounded once."""
+    """Weights and bias of y = (W x + b - mean) * gamma / sqrt(var + eps) + beta, in float64 and rounded once."""
     mean, variance = norm.running_mean, norm.running_var
     assert mean is not None and variance is not None
     scale = (variance.double() + norm.eps).rsqrt()

@@ -3,6 +3,7 @@
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 import onnx
 import torch
@@ -16,6 +17,11 @@ from vexkd.plugins.files import sha256
 from vexkd.plugins.postprocess import NUSCENES_RADII
 from vexkd.training.run import WEIGHTS
 
+DTYPES: dict[int, Literal["uint8", "int32", "float32"]] = {
+    onnx.TensorProto.UINT8: "uint8",
+    onnx.TensorProto.INT32: "int32",
+    onnx.TensorProto.FLOAT: "float32",
+}
 UNITS = {
     "images": "RGB 0..255 as the cameras give them, one per camera in the manifest's order",
     "points": "x, y, z in metres in ego at the LiDAR timestamp, intensity 0..1, age in seconds; zeros from count on",
@@ -54,7 +60,9 @@ def camera_section(config: Config, raw_size: tuple[int, int] | None) -> CameraIn
 
 def points_section(config: Config) -> PointInput | None:
     """Point input of a model with a LiDAR."""
-    return None if config.model.lidar is None else PointInput(capacity=config.data.max_points)
+    return (
+        None if config.model.lidar is None else PointInput(capacity=config.data.max_points, sweeps=config.data.sweeps)
+    )
 
 
 def selection_section(config: Config) -> Selection | None:
@@ -75,7 +83,7 @@ def tensors(values: list[onnx.ValueInfoProto]) -> tuple[Tensor, ...]:
         Tensor(
             name=value.name,
             shape=tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim),
-            dtype=onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name,
+            dtype=DTYPES[value.type.tensor_type.elem_type],
             unit=UNITS[value.name],
         )
         for value in values

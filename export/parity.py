@@ -31,6 +31,7 @@ TOLERANCES: dict[Literal["fp32", "fp16"], Tolerance] = {
 }
 FOLDING = Tolerance(relative=1e-4, centre=1e-3, score=1e-4, unmatched=0.0)
 """Folding batch normalisations changes rounding only."""
+TINY = 1e-30
 PAIRING = 0.5
 """Boxes of one class whose centres are further apart than this, in metres, are no pair."""
 
@@ -63,7 +64,7 @@ def output_parity(reference: NDArray[Any], found: NDArray[Any]) -> OutputParity:
     difference = np.abs(reference.astype(np.float64) - found.astype(np.float64))
     largest = float(np.nan_to_num(difference, nan=np.inf).max(initial=0.0))
     magnitude = float(np.abs(reference).max(initial=0.0))
-    return OutputParity(max_abs=largest, max_rel=largest / max(magnitude, np.finfo(np.float32).tiny))
+    return OutputParity(max_abs=largest, max_rel=largest / max(magnitude, TINY))
 
 
 def box_parity(reference: Arrays, found: Arrays, score_threshold: float, slack: float) -> BoxParity:

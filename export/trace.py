@@ -1,6 +1,8 @@
 """From a torch module to one checked ONNX file that every runtime takes."""
 
+import logging
 from collections import Counter
+from typing import Any
 
 import onnx
 import torch
@@ -21,8 +23,11 @@ def trace(
     Raises:
         RuntimeError: an operator got lost or the file breaks ONNX's rules.
     """
-    program = torch.export.export(module, inputs, strict=False)
-    expected = Counter(_operator(node.target) for node in program.graph.nodes if _operator(node.target))
+    # It warns of every torchvision operator that it cannot register; no model here has one.
+    logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
+    with torch.no_grad():
+        program = torch.export.export(module, inputs, strict=False)
+    expected = Counter(name for node in program.graph.nodes if (name := _operator(node.target)))
     exported = torch.onnx.export(
         program,
         dynamo=True,
@@ -75,7 +80,8 @@ def _finish(model: onnx.ModelProto) -> None:
     model.graph.name, model.graph.doc_string = "vexkd", ""
     del model.metadata_props[:]
     del model.graph.metadata_props[:]
-    for part in (*model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
+    parts: list[Any] = [*model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output]
+    for part in parts:
         del part.metadata_props[:]
         part.doc_string = ""
 

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from vexkd.export import operators
-from vexkd.plugins import reference
+from vexkd.plugins.reference.bev_pool import bev_pool as reference_bev_pool
+from vexkd.plugins.reference.pillar_max import pillar_max as reference_pillar_max
+from vexkd.plugins.reference.voxelize import voxelize as reference_voxelize
 
 RANGE = (-4.0, -2.0, -1.0, 4.0, 6.0, 3.0)
 CELL = (0.5, 1.0)
@@ -57,7 +59,7 @@ def cloud(rows: int, seed: int = 0) -> NDArray[np.float32]:
 def test_voxelize_is_the_reference_to_the_bit(rows: int, count: int, cell: tuple[float, float]) -> None:
     points = cloud(rows)
     features, cells = voxelize(points, count, cell)
-    expected = reference.voxelize(points, np.array([count], np.int32), RANGE, cell)
+    expected = reference_voxelize(points, np.array([count], np.int32), RANGE, cell)
     np.testing.assert_array_equal(cells, expected[1])
     np.testing.assert_array_equal(features, expected[0])
 
@@ -72,7 +74,7 @@ def test_voxelize_drops_what_is_not_finite_or_out_of_range() -> None:
     features, cells = voxelize(points, 12)
     assert cells.tolist() == [-1] * 10 + [0, 2 * WIDTH + 8]
     assert not features[:10].any()
-    np.testing.assert_array_equal(features, reference.voxelize(points, np.array([12], np.int32), RANGE, CELL)[0])
+    np.testing.assert_array_equal(features, reference_voxelize(points, np.array([12], np.int32), RANGE, CELL)[0])
 
 
 def test_voxelize_does_not_depend_on_the_order_of_the_points() -> None:
@@ -99,7 +101,7 @@ def test_pillar_max_is_the_reference(rows: int, channels: int, dtype: type[np.ge
     cells = rng.integers(-1, HEIGHT * WIDTH, rows).astype(np.int32)
     bev = pillar_max(features, cells)
     assert bev.dtype == dtype
-    np.testing.assert_array_equal(bev, reference.pillar_max(features, cells, 1, HEIGHT, WIDTH))
+    np.testing.assert_array_equal(bev, reference_pillar_max(features, cells, 1, HEIGHT, WIDTH))
 
 
 def test_pillar_max_of_empty_and_not_a_number_cells_is_zero() -> None:
@@ -130,7 +132,7 @@ def test_bev_pool_is_the_reference(share: float, dtype: type[np.generic]) -> Non
     kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
     outputs: Outputs = {"bev": (kind, [1, 5, HEIGHT, WIDTH])}
     (bev,) = run_node("BevPool", inputs, outputs, height=HEIGHT, width=WIDTH)
-    expected = reference.bev_pool(depth, context, points, starts, 1, HEIGHT, WIDTH)
+    expected = reference_bev_pool(depth, context, points, starts, 1, HEIGHT, WIDTH)
     assert bev.dtype == dtype
     tolerance = 1e-5 if dtype == np.float32 else 2**-10
     np.testing.assert_allclose(bev, expected, rtol=tolerance, atol=1e-5)

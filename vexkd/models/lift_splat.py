@@ -27,8 +27,10 @@ class LiftSplat(nn.Module):
     def forward(self, features: Tensor, points: Tensor, starts: Tensor, batch: int) -> Tensor:
         """Lift features (B * V, C, h, w) and pool them into (B, channels, H, W); see ``Inputs`` for points, starts."""
         depth, context = self.project(features).split(self.split, dim=1)
-        depth = depth.softmax(dim=1)
+        # Softmax in float32 whatever the layers around run in; the kernels take float32 or float16.
+        dtype = torch.float16 if context.dtype == torch.float16 else torch.float32
+        depth = depth.float().softmax(dim=1).to(dtype)
         pooled = torch.ops.vexkd.bev_pool(
-            depth.contiguous(), context.to(depth.dtype).contiguous(), points, starts, batch, self.height, self.width
+            depth.contiguous(), context.to(dtype).contiguous(), points, starts, batch, self.height, self.width
         )
         return self.smooth(pooled)

@@ -1,0 +1,112 @@
+"""Options of the deployment commands, and their results on screen."""
+
+import re
+from typing import cast, get_args
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from vexkd.engines.bench import Measurement, Report
+from vexkd.engines.bundle import Bundle
+from vexkd.engines.doctor import Check
+from vexkd.engines.session import Device
+from vexkd.plugins.errors import UserError
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """``900x1600`` as (height, width).
+
+    Raises:
+        UserError: it is no such text.
+    """
+    match = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
+    if match is None:
+        raise UserError(f"--image-size takes HEIGHTxWIDTH in pixels, such as 900x1600, got {text!r}")
+    return int(match[1]), int(match[2])
+
+
+def parse_device(text: str) -> Device:
+    """A device by its name.
+
+    Raises:
+        UserError: there is no such device.
+    """
+    if text not in get_args(Device):
+        raise UserError(f"--device takes {', '.join(get_args(Device))}, got {text!r}")
+    return cast(Device, text)
+
+
+def print_manifest(bundle: Bundle) -> None:
+    """What a bundle holds and how far it is from the trained model."""
+    manifest = bundle.manifest
+    table = Table(title=str(bundle.path), show_header=False)
+    table.add_row("model", f"{manifest.task}, {' + '.join(manifest.sensors)}, {manifest.precision}")
+    for tensor in manifest.inputs:
+        table.add_row(f"input {tensor.name}", f"{tensor.dtype} {list(tensor.shape)}")
+    for tensor in manifest.outputs:
+        table.add_row(f"output {tensor.name}", f"{tensor.dtype} {list(tensor.shape)}")
+    table.add_row("cost", f"{manifest.cost.gflops:.2f} GFLOPs, {manifest.cost.parameters / 1e6:.2f} M parameters")
+    parity = manifest.parity
+    for name, value in parity.outputs.items():
+        told = f"max {value.max_abs:.2e} absolute, {value.max_rel:.2e} relative ({parity.runtime}, {parity.inputs})"
+        table.add_row(f"parity {name}", told)
+    if parity.boxes is not None:
+        boxes = parity.boxes
+        told = f"{boxes.count} boxes, {boxes.unmatched} unmatched, centres within {boxes.max_centre * 100:.2f} cm"
+        table.add_row("parity boxes", told)
+    for engine in manifest.engines:
+        size = (bundle.path / engine.file).stat().st_size / 2**20
+        told = f"{engine.flavour} {engine.version}, compute capability {engine.compute_capability}, "
+        table.add_row(f"engine {engine.target}", told + f"{engine.plugin_layers} plugin layers, {size:.1f} MiB")
+    Console().print(table)
+
+
+def print_bench(report: Report) -> None:
+    """Costs of all bundles, then the stages of each."""
+    console = Console()
+    console.print(report.machine.line())
+    console.print(_costs(report))
+    for measurement in report.measurements:
+        console.print(_stages(measurement))
+    packages = ", ".join(f"{name} {version}" for name, version in report.machine.packages.items())
+    console.print(f"batch 1; {packages}")
+
+
+def print_checks(checks: list[Check]) -> None:
+    """The doctor's table."""
+    colours = {"ok": "green", "missing": "yellow", "broken": "red"}
+    table = Table("what", "status", "detail")
+    for check in checks:
+        table.add_row(check.name, f"[{colours[check.status]}]{check.status}[/]", escape(check.detail))
+    Console().print(table)
+
+
+def _costs(report: Report) -> Table:
+    table = Table("bundle", "runtime")
+    columns = ["p50 ms", "p90 ms", "p99 ms", "FPS", "engine FPS", "GFLOPs", "M parameters", "peak MiB"]
+    columns += [] if report.against is None else ["x speed", "x GFLOPs", "x parameters", "x memory"]
+    for column in columns:
+        table.add_column(column, justify="right")
+    ratios = {ratio.bundle: ratio for ratio in report.ratios}
+    for m in report.measurements:
+        total = m.total
+        cells = [f"{value:.2f}" for value in (total.p50, total.p90, total.p99, m.fps, m.engine_fps, m.gflops)]
+        cells += [f"{m.parameters / 1e6:.2f}", f"{m.peak_memory_mib:.0f}"]
+        ratio = ratios.get(m.bundle)
+        if ratio is not None:
+            cells += [f"{value:.2f}" for value in (ratio.speedup, ratio.gflops, ratio.parameters, ratio.memory)]
+        table.add_row(f"{m.bundle} ({m.precision})", m.runtime, *cells)
+    return table
+
+
+def _stages(measurement: Measurement) -> Table:
+    threads = measurement.threads or "all"
+    title = f"{measurement.bundle}: {measurement.repeats} runs, {measurement.input}, {threads} threads"
+    table = Table("stage", title=title)
+    for column in ("mean ms", "p50", "p90", "p99"):
+        table.add_column(column, justify="right")
+    for stage in (*measurement.stages, measurement.total):
+        cells = [f"{value:.3f}" for value in (stage.mean, stage.p50, stage.p90, stage.p99)]
+        table.add_row(stage.stage, *cells, end_section=stage == measurement.stages[-1])
+    return table
