@@ -8,7 +8,8 @@
 #include "parallel.h"
 
 // Three passes. Locate: cell and fixed-point offset of every point. Sum: per pillar in int64, each thread for the
-// pillars it owns, so any order gives the same bits. Describe: write the features.
+// pillars it owns, so any order gives the same bits; a pillar's first point leads it and holds its sums. Describe:
+// write the features.
 namespace vexkd {
 namespace {
 
@@ -112,27 +113,34 @@ VEXKD_CLONES void locate(const float* points, int64_t n, const Frame& frame, int
   }
 }
 
-// Owner of a cell among `owners`, by blocks of 8 cells so that two owners' sums share no cache line.
+// Owner of a cell among `owners`, by blocks of 16 cells so that two owners' entries share no cache line.
 VEXKD_INLINE uint32_t owner_of(int32_t cell, uint32_t owners) {
-  const uint32_t hash = (static_cast<uint32_t>(cell) >> 3) * 0x9E3779B1U;
+  const uint32_t hash = (static_cast<uint32_t>(cell) >> 4) * 0x9E3779B1U;
   return static_cast<uint32_t>((static_cast<uint64_t>(hash) * owners) >> 32);
 }
 
-// Only cells that hold points are touched: the table may be far larger than the cloud.
+// leaders[i]: the first point of point i's pillar; sums[leader]: the pillar's sums. `first` has an entry per cell; only
+// those of cells with points are touched, for the grid may be far larger than the cloud.
 VEXKD_CLONES void sum(const int32_t* cells, const Fixed* fixed, int64_t n, uint32_t owner, uint32_t owners,
-                      Sum* sums) {
+                      int32_t* first, int32_t* leaders, Sum* sums) {
   for (int64_t i = 0; i < n; ++i) {
-    if (cells[i] >= 0 && owner_of(cells[i], owners) == owner) sums[cells[i]] = Sum{};
+    if (cells[i] >= 0 && owner_of(cells[i], owners) == owner) first[cells[i]] = -1;
   }
   for (int64_t i = 0; i < n; ++i) {
     if (cells[i] < 0 || owner_of(cells[i], owners) != owner) continue;
-    for (int k = 0; k < 4; ++k) sums[cells[i]].value[k] += fixed[i].value[k];
+    int32_t& leader = first[cells[i]];
+    if (leader < 0) {
+      leader = static_cast<int32_t>(i);
+      sums[i] = Sum{};
+    }
+    leaders[i] = leader;
+    for (int k = 0; k < 4; ++k) sums[leader].value[k] += fixed[i].value[k];
   }
 }
 
 template <typename T>
 VEXKD_INLINE void describe_blocks(const float* points, int64_t n, const Frame& frame, int32_t first_cell,
-                                  const Sum* sums, T* features) {
+                                  const int32_t* leaders, const Sum* sums, T* features) {
   Block block;
   float total[3][kBlock], count[kBlock];
   for (int64_t start = 0; start < n; start += kBlock) {
@@ -141,7 +149,7 @@ VEXKD_INLINE void describe_blocks(const float* points, int64_t n, const Frame& f
     locate_block(rows, size, frame, first_cell, block);
     for (int64_t i = 0; i < size; ++i) {
       const bool kept = block.cell[i] >= 0;
-      const Sum all = kept ? sums[block.cell[i]] : Sum{{0, 0, 0, 1}};
+      const Sum all = kept ? sums[leaders[start + i]] : Sum{{0, 0, 0, 1}};
       for (int axis = 0; axis < 3; ++axis) total[axis][i] = static_cast<float>(all.value[axis]);
       count[i] = static_cast<float>(all.value[3]);
     }
@@ -161,20 +169,23 @@ VEXKD_INLINE void describe_blocks(const float* points, int64_t n, const Frame& f
   }
 }
 
-VEXKD_CLONES void describe(const float* points, int64_t n, const Frame& frame, int32_t first_cell, const Sum* sums,
-                           float* features) {
-  describe_blocks(points, n, frame, first_cell, sums, features);
+VEXKD_CLONES void describe(const float* points, int64_t n, const Frame& frame, int32_t first_cell,
+                           const int32_t* leaders, const Sum* sums, float* features) {
+  describe_blocks(points, n, frame, first_cell, leaders, sums, features);
 }
 
 VEXKD_CLONES void describe_half(const float* points, int64_t n, const Frame& frame, int32_t first_cell,
-                                const Sum* sums, Half* features) {
-  describe_blocks(points, n, frame, first_cell, sums, features);
+                                const int32_t* leaders, const Sum* sums, Half* features) {
+  describe_blocks(points, n, frame, first_cell, leaders, sums, features);
 }
 
 size_t workspace_bytes(int32_t batch, int32_t capacity, const vexkd_grid& grid) {
+  if (capacity == 0) return 0;
   const size_t fixed = Scratch::block_bytes(product({batch, capacity, sizeof(Fixed)}));
-  const size_t sums = Scratch::block_bytes(product({batch, grid.height, grid.width, sizeof(Sum)}));
-  return capacity == 0 ? 0 : saturating_add(fixed, sums);
+  const size_t sums = Scratch::block_bytes(product({batch, capacity, sizeof(Sum)}));
+  const size_t leaders = Scratch::block_bytes(product({batch, capacity, 4}));
+  const size_t first = Scratch::block_bytes(product({batch, grid.height, grid.width, 4}));
+  return saturating_add(saturating_add(fixed, sums), saturating_add(leaders, first));
 }
 
 }  // namespace
@@ -205,7 +216,9 @@ vexkd_status vexkd_voxelize_cpu(const float* points, const int32_t* counts, int3
   if (scratch.failed()) return VEXKD_OUT_OF_MEMORY;
 
   Fixed* fixed = scratch.take<Fixed>(product({batch, capacity}));
-  Sum* sums = scratch.take<Sum>(product({batch, grid->height, grid->width}));
+  Sum* sums = scratch.take<Sum>(product({batch, capacity}));
+  int32_t* leaders = scratch.take<int32_t>(product({batch, capacity}));
+  int32_t* first = scratch.take<int32_t>(product({batch, grid->height, grid->width}));
   const Frame frame = make_frame(*grid);
   const int32_t workers = resolve_threads(threads);
   const int64_t chunks = ceil_divide(capacity, kChunk), all_cells = int64_t{grid->height} * grid->width;
@@ -224,17 +237,18 @@ vexkd_status vexkd_voxelize_cpu(const float* points, const int32_t* counts, int3
     std::fill(cells + row + valid, cells + row + rows, -1);
   });
   parallel_for(workers, workers, [&](int64_t owner) {
-    sum(cells, fixed, int64_t{batch} * capacity, static_cast<uint32_t>(owner), static_cast<uint32_t>(workers), sums);
+    sum(cells, fixed, int64_t{batch} * capacity, static_cast<uint32_t>(owner), static_cast<uint32_t>(workers), first,
+        leaders, sums);
   });
   for_chunks([&](int64_t row, int64_t valid, int64_t rows, int32_t first_cell) {
     const float* from = points + row * kColumns;
     if (features_dtype == VEXKD_F32) {
       float* to = static_cast<float*>(features) + row * kFeatures;
-      describe(from, valid, frame, first_cell, sums, to);
+      describe(from, valid, frame, first_cell, leaders + row, sums, to);
       std::fill(to + valid * kFeatures, to + rows * kFeatures, 0.0F);
     } else {
       Half* to = static_cast<Half*>(features) + row * kFeatures;
-      describe_half(from, valid, frame, first_cell, sums, to);
+      describe_half(from, valid, frame, first_cell, leaders + row, sums, to);
       std::fill(to + valid * kFeatures, to + rows * kFeatures, Half{0});
     }
   });

@@ -1,0 +1,283 @@
+"""Hostile arguments to the C ABI: a status each time, never a crash, and nothing written."""
+
+import ctypes
+import multiprocessing
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vexkd.plugins.library import BevPoolShape, FrustumShape, Grid, kernels, make_grid
+
+OK, NULL, INVALID, TOO_LARGE, MISALIGNED, OVERLAP, SMALL = range(7)
+HUGE = 2**31 - 1
+GRID = make_grid((-4, -3, -2, 4, 3, 2), (0.5, 0.25))
+
+
+class Arguments:
+    """Valid arguments of one entry point, by name, with the memory behind them."""
+
+    def __init__(self, function: str, **values: Any) -> None:
+        self.function = function
+        self.values = values
+
+    def call(self, **changes: Any) -> int:
+        """Status of a call with some arguments changed."""
+        assert not set(changes) - set(self.values)
+        changed = {**self.values, **changes}
+        return getattr(kernels(), self.function)(*(_raw(value) for value in changed.values()))
+
+
+def _raw(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.ctypes.data
+    return ctypes.byref(value) if isinstance(value, ctypes.Structure) else value
+
+
+def f32(*shape: int) -> np.ndarray:
+    return np.zeros(shape, np.float32)
+
+
+def i32(*shape: int) -> np.ndarray:
+    return np.zeros(shape, np.int32)
+
+
+def workspace() -> np.ndarray:
+    """1 MiB on a boundary of 256 bytes."""
+    memory = np.zeros(2**20 + 256, np.uint8)
+    return memory[-memory.ctypes.data % 256 :][: 2**20]
+
+
+def voxelize() -> Arguments:
+    return Arguments(
+        "vexkd_voxelize_cpu",
+        points=f32(8, 5), counts=i32(2), batch=2, capacity=4, grid=GRID, dtype=0, features=f32(8, 11), cells=i32(8),
+        threads=2, workspace=workspace(), size=2**20,
+    )  # fmt: skip
+
+
+def pillar_max() -> Arguments:
+    return Arguments(
+        "vexkd_pillar_max_cpu",
+        features=f32(8, 3), dtype=0, cells=i32(8), points=8, channels=3, batch=1, height=4, width=5,
+        bev=f32(1, 3, 4, 5), argmax=i32(1, 3, 4, 5), threads=2, workspace=workspace(), size=2**20,
+    )  # fmt: skip
+
+
+def pillar_max_backward() -> Arguments:
+    return Arguments(
+        "vexkd_pillar_max_backward_cpu",
+        grad_bev=f32(1, 3, 4, 5), dtype=0, argmax=i32(1, 3, 4, 5), points=8, channels=3, batch=1, height=4, width=5,
+        grad_features=f32(8, 3), threads=2,
+    )  # fmt: skip
+
+
+def bev_pool() -> Arguments:
+    return Arguments(
+        "vexkd_bev_pool_cpu",
+        depth=f32(2, 3, 4, 5), context=f32(2, 6, 4, 5), dtype=0, points=i32(120), starts=i32(13),
+        shape=BevPoolShape(2, 3, 4, 5, 6, 120, 1, 3, 4), bev=f32(1, 6, 3, 4), threads=2, workspace=workspace(),
+        size=2**20,
+    )  # fmt: skip
+
+
+def bev_pool_backward() -> Arguments:
+    return Arguments(
+        "vexkd_bev_pool_backward_cpu",
+        grad_bev=f32(1, 6, 3, 4), depth=f32(2, 3, 4, 5), context=f32(2, 6, 4, 5), dtype=0, points=i32(120),
+        starts=i32(13), shape=BevPoolShape(2, 3, 4, 5, 6, 120, 1, 3, 4), grad_depth=f32(2, 3, 4, 5),
+        grad_context=f32(2, 6, 4, 5), threads=2, workspace=workspace(), size=2**20,
+    )  # fmt: skip
+
+
+def frustum_index() -> Arguments:
+    return Arguments(
+        "vexkd_frustum_index_cpu",
+        rays=f32(2, 9), origins=f32(2, 3), depths=f32(3), shape=FrustumShape(1, 2, 3, 4, 5, 8), grid=GRID,
+        points=i32(120), starts=i32(24 * 16 + 1), threads=2, workspace=workspace(), size=2**20,
+    )  # fmt: skip
+
+
+ALL = (voxelize, pillar_max, pillar_max_backward, bev_pool, bev_pool_backward, frustum_index)
+OUTPUTS = ("features", "cells", "bev", "argmax", "grad_features", "grad_depth", "grad_context", "points", "starts")
+OPTIONAL = ("workspace", "argmax", "grad_depth", "grad_context")
+
+
+def outputs(make: Callable[[], Arguments]) -> list[str]:
+    """Names of a function's output arrays."""
+    if make in (voxelize, frustum_index):
+        return {voxelize: ["features", "cells"], frustum_index: ["points", "starts"]}[make]
+    return [name for name in ("bev", "argmax", "grad_features", "grad_depth", "grad_context") if name in make().values
+            and (name, make) != ("argmax", pillar_max_backward)]  # fmt: skip
+
+
+@pytest.mark.parametrize("make", ALL)
+def test_valid_arguments_succeed(make: Callable[[], Arguments]) -> None:
+    assert make().call() == OK
+    assert make().call(threads=-5) == OK and make().call(threads=HUGE) == OK
+    if "workspace" in make().values:
+        assert make().call(workspace=None, size=0) == OK
+
+
+@pytest.mark.parametrize("make", ALL)
+def test_null_pointers(make: Callable[[], Arguments]) -> None:
+    for name, value in make().values.items():
+        if isinstance(value, np.ndarray | ctypes.Structure):
+            optional = name in OPTIONAL and not (make is pillar_max_backward and name == "argmax")
+            expected = NULL if name == "workspace" or not optional else OK
+            assert make().call(**{name: None}) == expected, name
+
+
+@pytest.mark.parametrize("make", ALL)
+def test_misaligned_pointers(make: Callable[[], Arguments]) -> None:
+    for name, value in make().values.items():
+        if isinstance(value, np.ndarray):
+            assert make().call(**{name: value.ctypes.data + 1}) == MISALIGNED, name
+    if "workspace" in make().values:
+        assert make().call(workspace=make().values["workspace"].ctypes.data + 16, size=2**20 - 16) == MISALIGNED
+
+
+@pytest.mark.parametrize("make", ALL)
+def test_overlapping_buffers(make: Callable[[], Arguments]) -> None:
+    for output in outputs(make):
+        for name, value in make().values.items():
+            if not isinstance(value, np.ndarray) or name == output:
+                continue
+            arguments = make()
+            shared = arguments.values[name].ctypes.data
+            assert arguments.call(**{output: shared}) == OVERLAP, (output, name)
+            assert arguments.call(**{output: shared + 4}) == OVERLAP, (output, name)
+
+
+@pytest.mark.parametrize("make", ALL)
+def test_pointers_at_the_end_of_the_address_space(make: Callable[[], Arguments]) -> None:
+    for name, value in make().values.items():
+        if isinstance(value, np.ndarray) and value.nbytes > 8 and name != "workspace":
+            assert make().call(**{name: 2**64 - 8}) == TOO_LARGE, name
+
+
+@pytest.mark.parametrize("make", ALL)
+def test_negative_and_zero_sizes(make: Callable[[], Arguments]) -> None:
+    for name in ("batch", "capacity", "points", "channels", "height", "width"):
+        if isinstance(make().values.get(name), int):
+            assert make().call(**{name: -1}) == INVALID, name
+            assert make().call(**{name: -(2**31)}) == INVALID, name
+            assert make().call(**{name: 0}) == (INVALID if name in ("batch", "height", "width") else OK), name
+
+
+@pytest.mark.parametrize("make", [voxelize, pillar_max, pillar_max_backward, bev_pool, bev_pool_backward])
+@pytest.mark.parametrize("dtype", [-1, 2, HUGE])
+def test_unknown_dtypes(make: Callable[[], Arguments], dtype: int) -> None:
+    assert make().call(dtype=dtype) == INVALID
+
+
+@pytest.mark.parametrize("make", [bev_pool, bev_pool_backward, frustum_index])
+def test_hostile_shapes(make: Callable[[], Arguments]) -> None:
+    shape = make().values["shape"]
+    for name, _ in shape._fields_:
+        for value in (-1, -(2**31), 0, HUGE):
+            changed = type(shape).from_buffer_copy(shape)
+            setattr(changed, name, value)
+            status = make().call(shape=changed)
+            if value < 0:
+                assert status == INVALID, (name, value)
+            elif value == 0:
+                assert status == (OK if name in ("channels", "points") else INVALID), (name, value)
+            elif name == "stride":
+                assert status == INVALID
+            else:
+                # Too many to index, or more memory than the arrays can lie in; and V must be a multiple of B.
+                assert status in (TOO_LARGE, INVALID, OVERLAP, SMALL), (name, value)
+                assert status != INVALID or make is frustum_index, (name, value)
+
+
+@pytest.mark.parametrize("make", [voxelize, frustum_index])
+def test_hostile_grids(make: Callable[[], Arguments]) -> None:
+    for name, kind in Grid._fields_:
+        values = (0, -1, HUGE) if kind is ctypes.c_int32 else (np.nan, np.inf, -np.inf, 1e38, -1e38)
+        for value in values:
+            changed = Grid.from_buffer_copy(GRID)
+            setattr(changed, name, value)
+            assert make().call(grid=changed) in (INVALID, TOO_LARGE), (name, value)
+
+
+@pytest.mark.parametrize("make", ALL)
+def test_a_workspace_too_small(make: Callable[[], Arguments]) -> None:
+    if "workspace" in make().values:
+        assert make().call(size=0) == SMALL
+        assert make().call(size=1) == SMALL
+
+
+@pytest.mark.parametrize("make", ALL)
+def test_refused_calls_write_nothing(make: Callable[[], Arguments]) -> None:
+    arguments = make()
+    for name in outputs(make):
+        arguments.values[name].fill(7)
+    changes = {"size": 1} if "workspace" in arguments.values else {"dtype": 5}
+    assert arguments.call(**changes) != OK
+    for name in outputs(make):
+        assert (arguments.values[name] == 7).all()
+
+
+def test_sizes_whose_bytes_overflow() -> None:
+    assert pillar_max().call(points=HUGE, channels=HUGE) in (TOO_LARGE, SMALL, OVERLAP)
+    assert pillar_max().call(points=HUGE, channels=HUGE, workspace=None, size=0) in (TOO_LARGE, OVERLAP)
+    assert pillar_max().call(batch=HUGE, height=HUGE, width=HUGE) == TOO_LARGE
+    assert pillar_max_backward().call(points=HUGE, channels=HUGE) in (TOO_LARGE, OVERLAP)
+    assert voxelize().call(batch=HUGE, capacity=HUGE) == TOO_LARGE
+
+
+@pytest.mark.parametrize("make", [voxelize, pillar_max, bev_pool, bev_pool_backward, frustum_index])
+def test_workspace_queries_refuse_and_answer(make: Callable[[], Arguments]) -> None:
+    queries = {
+        voxelize: ("batch", "capacity", "grid"),
+        pillar_max: ("dtype", "points", "channels", "batch", "height", "width"),
+        bev_pool: ("dtype", "shape"),
+        bev_pool_backward: ("dtype", "shape"),
+        frustum_index: ("shape", "grid"),
+    }
+    arguments = make()
+    given = [_raw(arguments.values[name]) for name in queries[make]] + ([1] if make is pillar_max else [])
+    query = getattr(kernels(), f"{arguments.function}_workspace")
+    size = ctypes.c_size_t()
+    assert query(*given, ctypes.byref(size)) == OK
+    assert 0 < size.value <= 2**20
+    assert arguments.call(size=size.value) == OK
+    assert arguments.call(size=size.value - 1) == SMALL
+    assert query(*given, None) == NULL
+    for index, value in enumerate(given):
+        if not isinstance(value, int):
+            assert query(*given[:index], None, *given[index + 1 :], ctypes.byref(size)) == NULL
+
+
+def test_every_status_has_a_text() -> None:
+    texts = [kernels().vexkd_status_string(status) for status in range(10)]
+    assert len(set(texts)) == 10
+    assert kernels().vexkd_status_string(-1) == kernels().vexkd_status_string(999) == b"unknown status"
+
+
+def _child(queue: Any) -> None:
+    queue.put(bev_pool().call(threads=2))
+
+
+def test_a_forked_child_has_a_pool_of_its_own() -> None:
+    assert bev_pool().call(threads=2) == OK
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    child = context.Process(target=_child, args=(queue,))
+    child.start()
+    assert queue.get(timeout=30) == OK
+    child.join(30)
+    assert child.exitcode == 0
+
+
+def test_calls_from_many_threads_at_once() -> None:
+    statuses: list[int] = []
+    work = [threading.Thread(target=lambda: statuses.append(voxelize().call(threads=3))) for _ in range(8)]
+    for thread in work:
+        thread.start()
+    for thread in work:
+        thread.join(30)
+    assert statuses == [OK] * 8
