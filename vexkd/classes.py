@@ -17,5 +17,8 @@ DETECTION_CLASSES = (
 MAP_CLASSES = ("drivable_area", "ped_crossing", "walkway", "stop_line", "carpark_area", "divider")
 """BEVFusion's six map-segmentation classes; ``divider`` joins road and lane dividers."""
 
+MAP_UNKNOWN = 255
+"""Map label of a cell of which nothing is known: it takes no part in the loss."""
+
 CAMERAS = ("CAM_FRONT_LEFT", "CAM_FRONT", "CAM_FRONT_RIGHT", "CAM_BACK_LEFT", "CAM_BACK", "CAM_BACK_RIGHT")
 """The six nuScenes cameras in the order of every (V, ...) array."""

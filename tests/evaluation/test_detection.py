@@ -60,7 +60,9 @@ def test_the_numbers_are_those_of_the_devkit_on_files(nusc, tmp_path, noise):
     for name, row in result["classes"].items():
         assert row["AP"] == expected["mean_dist_aps"][name]
         for key, short in ERRORS.items():
-            np.testing.assert_equal(np.nan if row[short] is None else row[short], expected["label_tp_errors"][name][key])
+            np.testing.assert_equal(
+                np.nan if row[short] is None else row[short], expected["label_tp_errors"][name][key]
+            )
 
 
 def test_ground_truth_as_predictions_is_perfect_in_every_class_that_occurs(nusc):

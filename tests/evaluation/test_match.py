@@ -71,8 +71,9 @@ def test_boxes_of_one_score_stand_or_fall_together():
 
 
 def test_metrics_over_two_keyframes_by_hand():
-    first = truth((5, 0, CAR, 9), (10, 0, PEDESTRIAN, 9), (15, 0, PEDESTRIAN, 1)), boxes(
-        (5, 0, CAR, 0.9), (10, 0, PEDESTRIAN, 0.8), (15, 0, PEDESTRIAN, 0.95), (30, 0, CAR, 0.1)
+    first = (
+        truth((5, 0, CAR, 9), (10, 0, PEDESTRIAN, 9), (15, 0, PEDESTRIAN, 1)),
+        boxes((5, 0, CAR, 0.9), (10, 0, PEDESTRIAN, 0.8), (15, 0, PEDESTRIAN, 0.95), (30, 0, CAR, 0.1)),
     )
     second = truth((5, 5, CAR, 9), (7, 7, CAR, 9)), boxes((5, 5, CAR, 0.7))
     result = match_metrics([first, second], radius=1.0)

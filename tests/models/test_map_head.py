@@ -38,6 +38,15 @@ def test_focal_loss_by_hand() -> None:
     assert segmentation_loss(logits, labels)["loss"].item() == pytest.approx(expected, rel=1e-5)
 
 
+def test_unknown_cells_take_no_part_in_the_loss() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(1, 6, 200, 200, generator=generator)
+    labels = torch.randint(0, 2, (1, 6, 200, 200), dtype=torch.uint8, generator=generator)
+    half = segmentation_loss(logits[..., :100].repeat(1, 1, 1, 2), labels[..., :100].repeat(1, 1, 1, 2))["loss"]
+    labels[..., 100:] = 255
+    assert segmentation_loss(logits, labels)["loss"].item() == pytest.approx(half.item(), rel=1e-5)
+
+
 def test_loss_refuses_labels_of_another_shape() -> None:
     with pytest.raises(ValueError, match="logits' shape"):
         segmentation_loss(torch.zeros(1, 6, 200, 200), torch.zeros(1, 6, 100, 100))

@@ -11,15 +11,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from vexkd.classes import MAP_UNKNOWN
 from vexkd.config import AugmentConfig
 from vexkd.data.sample import Sample
 from vexkd.geometry import HEIGHT, LENGTH, WIDTH, transform_boxes, transform_points
 
 MAP_HALF = 50.0
 """The map labels span +-50 m in both axes."""
-
-MAP_UNKNOWN = 255
-"""Map label of a cell that the augmentation moved in from outside the labelled square: it takes no part in the loss."""
 
 Matrix = NDArray[np.float64]
 

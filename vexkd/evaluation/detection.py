@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from nuscenes import NuScenes
 from nuscenes.eval.common.config import config_factory
 from nuscenes.eval.common.data_classes import EvalBoxes
 from nuscenes.eval.common.loaders import add_center_dist, filter_eval_boxes, load_gt_of_sample_tokens
 from nuscenes.eval.detection.algo import accumulate, calc_ap, calc_tp
 from nuscenes.eval.detection.constants import TP_METRICS
 from nuscenes.eval.detection.data_classes import DetectionBox, DetectionConfig, DetectionMetrics
+from nuscenes.nuscenes import NuScenes
 
 from vexkd.classes import DETECTION_CLASSES
 
@@ -33,7 +33,8 @@ def detection_metrics(nusc: NuScenes, tokens: Sequence[str], found: EvalBoxes) -
         ``{"mAP", "NDS", "mATE", ..., "classes": {name: {"AP", "ATE", ...}}}``; an error that the metric does not
         define for a class is None.
     """
-    config: DetectionConfig = config_factory("detection_cvpr_2019")
+    config = config_factory("detection_cvpr_2019")
+    assert isinstance(config, DetectionConfig)
     truth = _filtered(nusc, load_gt_of_sample_tokens(nusc, list(tokens), DetectionBox), config)
     predicted = _filtered(nusc, copy.deepcopy(found), config)
     metrics = DetectionMetrics(config)
@@ -51,7 +52,7 @@ def detection_metrics(nusc: NuScenes, tokens: Sequence[str], found: EvalBoxes) -
 
 def _filtered(nusc: NuScenes, boxes: EvalBoxes, config: DetectionConfig) -> EvalBoxes:
     """Range, point-count and bike-rack filter of the devkit, which cannot take a set without a single box."""
-    return filter_eval_boxes(nusc, add_center_dist(nusc, boxes), config.class_range) if boxes.all else boxes
+    return filter_eval_boxes(nusc, add_center_dist(nusc, boxes), dict(config.class_range)) if boxes.all else boxes
 
 
 def _summary(content: dict[str, Any]) -> dict[str, Any]:

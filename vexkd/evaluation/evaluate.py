@@ -6,8 +6,8 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from nuscenes import NuScenes
 from nuscenes.eval.common.data_classes import EvalBoxes
+from nuscenes.nuscenes import NuScenes
 
 from vexkd.data.sample import Sample
 from vexkd.evaluation.boxes import Boxes, devkit_boxes
@@ -73,7 +73,7 @@ def evaluate_detection(
 def evaluate_segmentation(
     dataset: Samples, predict: SegmentationPredictor, workers: int = 0, tracked: Tracked | None = None
 ) -> dict[str, Any]:
-    """mIoU and per-class IoU; ``predict`` gives the logits (6, 200, 200) of a keyframe.
+    """Mean and per-class IoU; ``predict`` gives the logits (6, 200, 200) of a keyframe.
 
     Raises:
         UserError: the data set has no map labels.
@@ -95,4 +95,9 @@ def _loaded(dataset: Samples, workers: int, tracked: Tracked | None) -> Iterator
         from torch.utils.data import DataLoader
 
         samples = DataLoader(dataset, batch_size=None, num_workers=workers)  # type: ignore[arg-type]
-    yield from tracked(samples, len(dataset)) if tracked else samples
+    seen: set[str] = set()
+    for sample in tracked(samples, len(dataset)) if tracked else samples:
+        # A data set that skips damage gives the next sound keyframe in a damaged one's place.
+        if sample.token not in seen:
+            seen.add(sample.token)
+            yield sample

@@ -79,7 +79,7 @@ class Targets(NamedTuple):
     Attributes:
         boxes: B tensors (M_b, 9) float32.
         labels: B tensors (M_b,) int64 into ``vexkd.classes.DETECTION_CLASSES``; negative ones are ignored.
-        map_labels: (B, 6, 200, 200) 0 or 1, any dtype.
+        map_labels: (B, 6, 200, 200) 0, 1 or ``vexkd.classes.MAP_UNKNOWN``, any dtype.
     """
 
     boxes: list[Tensor] | None = None

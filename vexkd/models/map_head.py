@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vexkd.classes import MAP_CLASSES
+from vexkd.classes import MAP_CLASSES, MAP_UNKNOWN
 from vexkd.config import HeadConfig
 from vexkd.geometry import BevGrid
 from vexkd.models.layers import conv_bn_relu
@@ -49,19 +49,20 @@ def _locations(grid: BevGrid) -> Tensor:
 
 
 def segmentation_loss(logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
-    """Sigmoid focal loss (alpha -1, gamma 2), mean over cells and samples, summed over classes.
+    """Sigmoid focal loss (alpha -1, gamma 2), mean over known cells and samples, summed over classes.
 
     Args:
         logits: (B, 6, 200, 200).
-        labels: (B, 6, 200, 200) 0 or 1, any dtype.
+        labels: (B, 6, 200, 200) 0, 1 or ``MAP_UNKNOWN``, any dtype.
 
     Returns:
         The scalar ``loss``.
     """
     if logits.shape != labels.shape:
         raise ValueError(f"map labels must have the logits' shape {tuple(logits.shape)}, got {tuple(labels.shape)}")
-    logits, target = logits.float(), labels.float()
+    known = (labels != MAP_UNKNOWN).float()
+    logits, target = logits.float(), labels.float() * known
     entropy = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
     p = logits.sigmoid()
     miss = p + target - 2 * p * target
-    return {"loss": (miss**2 * entropy).mean((0, 2, 3)).sum()}
+    return {"loss": ((miss**2 * entropy * known).sum((0, 2, 3)) / known.sum((0, 2, 3)).clamp(min=1)).sum()}

@@ -1,0 +1,44 @@
+"""What a run was made with: the machine and the commit, for metrics.json."""
+
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+import torch
+
+
+def machine() -> dict[str, str | int]:
+    """Processor, its cores, the accelerator if there is one, and the versions that decide results."""
+    accelerator = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count() or 1,
+        "accelerator": accelerator,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+
+
+def git_commit() -> str | None:
+    """The commit of the checkout this package runs from, with ``-dirty`` where it was changed; None outside of one."""
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            cwd=Path(__file__).resolve().parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return described.stdout.strip()
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()

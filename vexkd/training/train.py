@@ -1,0 +1,155 @@
+"""One training stage from config to run folder."""
+
+import json
+import logging
+import os
+import pickle
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, Trainer, seed_everything
+from lightning.pytorch.callbacks import TQDMProgressBar
+
+from vexkd.config import Config, load_config
+from vexkd.models.perception import Perception
+from vexkd.plugins.errors import UserError
+from vexkd.plugins.files import write_text
+from vexkd.training.callbacks import Evaluate, RunLog, SaveRun, save_stage
+from vexkd.training.distillation import distill_objective
+from vexkd.training.initialise import initialise
+from vexkd.training.machine import git_commit, machine
+from vexkd.training.metrics import evaluate_model
+from vexkd.training.module import Stage
+from vexkd.training.objective import TaskObjective
+from vexkd.training.run import CHECKPOINT, CONFIG, METRICS, save_config
+from vexkd.training.samples import open_dataset
+
+_MAY_CHANGE = ("data.root", "data.workers", "data.cache", "train.devices")
+"""Settings that a resumed run may have otherwise than its first part: they do not change the result."""
+
+
+def train(config: Config, out: Path, resume: bool = False, progress: bool = True) -> dict[str, Any]:
+    """Train one stage and evaluate it.
+
+    Args:
+        config: of the stage.
+        out: run folder to write; new or empty unless ``resume``.
+        resume: go on from the folder's last checkpoint, to the same bits as a run that was never stopped.
+        progress: show a progress bar.
+
+    Returns:
+        What ``metrics.json`` holds: the metrics on ``data.val_split``, ``seconds`` of training in this call,
+        ``machine``, ``commit``.
+
+    Raises:
+        UserError: the folder is taken, the config does not go on from the folder's, the data or a run folder the
+            config names is wrong, or the loss is not finite.
+    """
+    checkpoint = _prepare_folder(config, out, resume)
+    _quiet()
+    seed_everything(config.train.seed, workers=True, verbose=False)
+    model = Perception(config.model, config.task)
+    model.load_pretrained()
+    if config.train.init is not None:
+        initialise(model, config.train.init)
+    objective = TaskObjective(model) if config.distill is None else distill_objective(model, config)
+    training_data = open_dataset(config, config.data.train_split, objective.teacher_config)
+    # Opened before training so that a wrong split is told at the start.
+    validation_data = open_dataset(config, config.data.val_split)
+    stage = Stage(config, model, objective, training_data)
+    if _first_process():
+        save_config(out, config)
+
+    def evaluated(trained: Stage) -> dict[str, Any]:
+        with trained.ema.applied():
+            return evaluate_model(model, validation_data, workers=config.data.workers)
+
+    log = RunLog(out)
+    callbacks: list[Callback] = [log, SaveRun(out)]
+    if config.train.evaluate_every:
+        callbacks.append(Evaluate(config.train.evaluate_every, evaluated, log))
+    if progress:
+        callbacks.append(TQDMProgressBar(refresh_rate=10))
+    trainer = _trainer(config, out, callbacks, progress)
+    started = time.monotonic()
+    trainer.fit(stage, ckpt_path=checkpoint, weights_only=True)
+    seconds = round(time.monotonic() - started, 1)
+    result: dict[str, Any] = {}
+    if trainer.is_global_zero:
+        save_stage(out, stage)
+        result = {
+            "metrics": evaluated(stage),
+            "split": config.data.val_split,
+            "seconds": seconds,
+            "resumed": checkpoint is not None,
+            "machine": machine(),
+            "commit": git_commit(),
+        }
+        write_text(out / METRICS, json.dumps(result, indent=2) + "\n")
+    return result
+
+
+def _trainer(config: Config, out: Path, callbacks: list[Callback], progress: bool) -> Trainer:
+    train = config.train
+    halting = config.distill is not None and config.distill.mask_epochs is not None
+    count = train.devices if isinstance(train.devices, int) else max(1, torch.cuda.device_count())
+    return Trainer(
+        default_root_dir=out,
+        max_epochs=train.epochs,
+        devices=train.devices,
+        # Halted mask generators get no gradient.
+        strategy="auto" if count == 1 else "ddp_find_unused_parameters_true" if halting else "ddp",
+        precision=train.precision,
+        # "warn": grid_sample's gradient has no deterministic form on CUDA; everything on the CPU has.
+        deterministic="warn",
+        logger=False,
+        callbacks=callbacks,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=progress,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+    )
+
+
+def _prepare_folder(config: Config, out: Path, resume: bool) -> Path | None:
+    """Check the run folder; the checkpoint to go on from, None for a start from nothing."""
+    taken = out.exists() and (not out.is_dir() or any(out.iterdir()))
+    if taken and not resume and _first_process():
+        raise UserError(f"{out} exists and is not empty; choose another --out, or go on with it by --resume")
+    if not resume or not (out / CONFIG).is_file():
+        return None
+    changed = _differences(load_config(out / CONFIG).model_dump(mode="json"), config.model_dump(mode="json"))
+    changed = [name for name in changed if name not in _MAY_CHANGE]
+    if changed:
+        raise UserError(f"--resume needs the config of {out / CONFIG}, but these differ: {', '.join(changed)}")
+    return _checked(out / CHECKPOINT) if (out / CHECKPOINT).is_file() else None
+
+
+def _checked(checkpoint: Path) -> Path:
+    try:
+        torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+    except (pickle.UnpicklingError, RuntimeError, OSError, EOFError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise UserError(f"{checkpoint} is damaged ({reason}); delete the run folder and train again") from error
+    return checkpoint
+
+
+def _differences(one: Any, other: Any, name: str = "") -> list[str]:
+    if isinstance(one, dict) and isinstance(other, dict):
+        keys = sorted(one.keys() | other.keys())
+        return [d for key in keys for d in _differences(one.get(key), other.get(key), f"{name}.{key}".strip("."))]
+    return [] if one == other else [name]
+
+
+def _first_process() -> bool:
+    """Whether this is not one of the processes that lightning's launcher started beside the first."""
+    return int(os.environ.get("LOCAL_RANK", "0")) == 0 and int(os.environ.get("NODE_RANK", "0")) == 0
+
+
+def _quiet() -> None:
+    """Lightning's advertisements and device listings are not ours to print."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
