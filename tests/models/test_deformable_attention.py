@@ -50,8 +50,8 @@ def test_against_loops() -> None:
 
 def test_zero_offsets_return_the_own_cell() -> None:
     value = torch.randn(3, 2, 4, 6)
-    offsets = torch.zeros(3, 24, 1, 2)
-    sampled = sample_keys(value, offsets, torch.ones(3, 24, 1))
+    offsets = torch.zeros(3, 1, 2, 24)
+    sampled = sample_keys(value, offsets, torch.ones(3, 1, 24))
     torch.testing.assert_close(sampled, value.flatten(2), atol=1e-5, rtol=0)
 
 

@@ -15,29 +15,31 @@ HEATMAP_BIAS = -2.19
 
 
 class CenterHead(nn.Module):
-    """One shared convolution, then per group a tower for the heat maps and one for the box codes.
+    """A shared convolution, then one tower of ``channels`` per class group for the heat maps and one for the codes.
 
-    CenterPoint gives every code a tower of its own; one tower for all ten codes of a group costs a sixth.
+    CenterPoint gives every code of a group a tower of its own; sharing one costs a sixth. The towers of all groups are
+    one wide convolution, and the last 1x1 convolution may look at every group's tower.
     """
 
     def __init__(self, config: HeadConfig, grid: BevGrid, inputs: int) -> None:
         super().__init__()
         self.config, self.grid = config, grid
-        channels = config.channels
+        channels, groups = config.channels, len(config.groups)
+        classes = sum(map(len, config.groups))
         self.shared = conv_bn_relu(inputs, channels)
-        # The first convolutions of all towers are one wide convolution: the same sums, one kernel.
-        self.towers = conv_bn_relu(channels, 2 * len(config.groups) * channels)
-        self.heatmap = nn.ModuleList(nn.Conv2d(channels, len(group), 1) for group in config.groups)
-        self.boxes = nn.ModuleList(nn.Conv2d(channels, len(CODES), 1) for _ in config.groups)
-        for layer in self.heatmap:
-            nn.init.constant_(layer.bias, HEATMAP_BIAS)
+        self.heatmap = nn.Sequential(
+            conv_bn_relu(channels, groups * channels), nn.Conv2d(groups * channels, classes, 1)
+        )
+        self.boxes = nn.Sequential(
+            conv_bn_relu(channels, groups * channels), nn.Conv2d(groups * channels, groups * len(CODES), 1)
+        )
+        nn.init.constant_(self.heatmap[1].bias, HEATMAP_BIAS)
 
     def forward(self, high: Tensor) -> dict[str, Tensor]:
         """Raw maps: ``heatmap`` (B, n, H, W) logits in the groups' order, ``boxes`` (B, G, 10, H, W) codes."""
-        towers = self.towers(self.shared(high)).chunk(2 * len(self.heatmap), dim=1)
-        heatmap = [layer(tower) for layer, tower in zip(self.heatmap, towers[0::2], strict=True)]
-        boxes = [layer(tower) for layer, tower in zip(self.boxes, towers[1::2], strict=True)]
-        return {"heatmap": torch.cat(heatmap, dim=1), "boxes": torch.stack(boxes, dim=1)}
+        shared = self.shared(high)
+        boxes = self.boxes(shared).unflatten(1, (len(self.config.groups), len(CODES)))
+        return {"heatmap": self.heatmap(shared), "boxes": boxes}
 
     def decode(self, raw: dict[str, Tensor]) -> Detections:
         """The ``max_boxes`` highest peaks (maxima of their 3x3 neighbourhood) of all classes as boxes, best first."""

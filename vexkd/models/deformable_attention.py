@@ -16,20 +16,19 @@ def sample_keys(value: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:
 
     Args:
         value: (B * heads, C, H, W).
-        offsets: (B * heads, H * W, keys, 2) x and y in cells from the query's own cell centre.
-        weights: (B * heads, H * W, keys).
+        offsets: (B * heads, keys, 2, H * W) x and y in cells from the query's own cell centre.
+        weights: (B * heads, keys, H * W).
 
     Returns:
         (B * heads, C, H * W).
     """
     height, width = value.shape[-2:]
-    x = torch.arange(width, dtype=offsets.dtype, device=offsets.device)
-    y = torch.arange(height, dtype=offsets.dtype, device=offsets.device)
-    centres = torch.stack([x.repeat(height), y.repeat_interleave(width)], dim=-1) + 0.5
-    size = torch.tensor([width, height], dtype=offsets.dtype, device=offsets.device)
-    locations = (centres[:, None] + offsets) * (2 / size) - 1
+    column = torch.arange(width, dtype=offsets.dtype, device=offsets.device).repeat(height) + 0.5
+    row = torch.arange(height, dtype=offsets.dtype, device=offsets.device).repeat_interleave(width) + 0.5
+    x, y = offsets.unbind(2)
+    locations = torch.stack([(x + column) * (2 / width) - 1, (y + row) * (2 / height) - 1], dim=-1)
     samples = functional.grid_sample(value, locations, mode="bilinear", padding_mode="zeros", align_corners=False)
-    return (samples * weights[:, None]).sum(dim=-1)
+    return (samples * weights[:, None]).sum(dim=2)
 
 
 class DeformableAttention(nn.Module):
@@ -61,15 +60,18 @@ class DeformableAttention(nn.Module):
 
     def forward(self, query: Tensor, value: Tensor, size: tuple[int, int]) -> Tensor:
         """Attend from query (B, H*W, query_channels) to value (B, H*W, value_channels): (B, H*W, channels)."""
-        batch, tokens = query.shape[:2]
+        heads = query.shape[0] * self.heads
         # Locations stay float32 under autocast: float16 resolves a 128-cell grid to only 1/16 of a cell.
-        offsets = self.offsets(query).float().view(batch, tokens, self.heads, self.keys, 2)
-        weights = self.weights(query).view(batch, tokens, self.heads, self.keys).softmax(dim=-1)
-        values = self.value(value).transpose(1, 2).reshape(batch * self.heads, -1, *size)
-        sampled = sample_keys(
-            values.float(), offsets.transpose(1, 2).flatten(0, 1), weights.float().transpose(1, 2).flatten(0, 1)
-        )
-        return self.output(sampled.view(batch, -1, tokens).transpose(1, 2))
+        offsets = _channels_first(self.offsets, query).float().reshape(heads, self.keys, 2, -1)
+        weights = _channels_first(self.weights, query).float().reshape(heads, self.keys, -1).softmax(dim=1)
+        values = _channels_first(self.value, value).float().reshape(heads, -1, *size)
+        sampled = sample_keys(values, offsets, weights).view(query.shape[0], -1, query.shape[1])
+        return self.output(sampled.transpose(1, 2))
+
+
+def _channels_first(layer: nn.Linear, tokens: Tensor) -> Tensor:
+    """Linear layer from (B, H*W, C_in) to (B, C_out, H*W): sampling then reads rows of positions, with no transpose."""
+    return layer.weight @ tokens.transpose(1, 2) + layer.bias[:, None]
 
 
 class FeedForward(nn.Sequential):

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from vexkd.config import ModelConfig
@@ -38,6 +39,8 @@ class Perception(nn.Module):
         self.encoder = BevEncoder(config.encoder, low_channels(config))
         head = CenterHead if task == "detection" else MapHead
         self.head: CenterHead | MapHead = head(config.head, grid, config.encoder.out_channels)
+        # The layout that convolutions are quickest in, on CPUs and on GPUs with mixed precision.
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, inputs: Inputs) -> Output:
         """Features and raw prediction; a teacher also runs on one sensor, when the other's inputs are None."""
