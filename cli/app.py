@@ -7,6 +7,15 @@ import warnings
 import typer
 
 from vexkd import __version__
+from vexkd.cli import data
+from vexkd.cli.bench import bench
+from vexkd.cli.demo import demo
+from vexkd.cli.doctor import doctor
+from vexkd.cli.eval import eval_
+from vexkd.cli.export import export
+from vexkd.cli.infer import infer
+from vexkd.cli.train import train
+from vexkd.cli.viz import viz
 from vexkd.plugins.errors import UserError
 
 app = typer.Typer(
@@ -42,3 +51,14 @@ def main(arguments: list[str] | None = None) -> None:
     except UserError as error:
         print(f"vexkd: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
+
+
+app.add_typer(data.app, name="data")
+app.command(name="train")(train)
+app.command(name="eval")(eval_)
+app.command(name="export")(export)
+app.command(name="infer")(infer)
+app.command(name="bench")(bench)
+app.command(name="viz")(viz)
+app.command(name="demo")(demo)
+app.command(name="doctor")(doctor)

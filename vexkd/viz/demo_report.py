@@ -1,0 +1,179 @@
+"""The demo's results as one HTML page: what was measured, how, and what it looks like."""
+
+from pathlib import Path
+from typing import Any
+
+from vexkd.plugins.files import write_text
+from vexkd.viz.html import figure, page, paragraph, table
+
+NAMES = {
+    "teacher": "teacher (LiDAR + camera)",
+    "lidar": "LiDAR student, plain",
+    "distill-lidar": "LiDAR student, distilled",
+    "camera": "camera student, plain",
+    "distill-camera": "camera student, distilled",
+}
+METRICS = {"detection": ("mAP", "NDS"), "segmentation": ("mIoU",)}
+CAPTIONS = {
+    "boxes": "Bird's-eye view, forward up: annotated boxes filled in green, found boxes outlined in class colours.",
+    "maps": "Map segmentation at probability 0.5, forward up.",
+    "features": "Energy of the BEV features, each picture scaled to its own 99th percentile.",
+    "masks": "Teacher's feature, learned mask, and the feature under the mask.",
+}
+
+
+def write_report(report: dict[str, Any], out: Path) -> Path:
+    """Write ``report.html`` beside the pictures it shows; returns its path."""
+    sections = [("What was compared", _comparison(report))]
+    for task in report["results"]:
+        sections.append((f"Results: {task}", _results(report, task)))
+    sections.append(("Engines and parity", _bundles(report)))
+    sections.append(("Latency, stage by stage", _stages(report)))
+    for name, paths in report["pictures"].items():
+        task, sensor = name.rsplit("-", 1)
+        sections.append((f"Before and after distillation: {sensor}, {task}", _pictures(paths, out)))
+    sections.append(("What ONNX Runtime found from raw sensor data", _inferred(report, out)))
+    sections.append(("Steps", _steps(report)))
+    path = out / "report.html"
+    lead = f"{report['scale']['name']} run, {report['seconds'] / 60:.1f} minutes on {_machine(report['machine'])}"
+    write_text(path, page("VeXKD demo", lead, sections))
+    return path
+
+
+def difference(value: float, base: float, digits: int = 3) -> str:
+    """A signed difference as the tables print it."""
+    return f"{value - base:+.{digits}f}"
+
+
+def _comparison(report: dict[str, Any]) -> list[str]:
+    scale = report["scale"]
+    text = (
+        f"Synthetic data in nuScenes' format: {scale['scenes']} scenes of {scale['keyframes']} keyframes, a quarter of "
+        "the scenes for validation. The teacher fuses LiDAR and cameras; a plain and a distilled student have the same "
+        "architecture, start from the same weights and take the same number of steps. One training each, "
+        f"seed {report['seed']}: differences of a few hundredths are within what another seed changes."
+    )
+    pieces = [paragraph(text)]
+    if scale["name"] == "quick":
+        pieces.append(paragraph("This was the quick run: a few steps on a few keyframes. Its accuracies mean nothing."))
+    return pieces
+
+
+def _results(report: dict[str, Any], task: str) -> list[str]:
+    results, metrics = report["results"][task], METRICS[task]
+    measured = {row["bundle"]: row for row in report["bench"].get(task, {}).get("measurements", [])}
+    rows = []
+    for name, result in results.items():
+        values = [f"{result['metrics'][metric]:.3f}" for metric in metrics]
+        plain = results.get(name.removeprefix("distill-")) if name.startswith("distill-") else None
+        gain = [difference(result["metrics"][m], plain["metrics"][m]) if plain else "" for m in metrics]
+        # A plain student is the same graph as its distilled twin, which is the one that was exported.
+        key = name if name in report["bundles"].get(task, {}) else f"distill-{name}"
+        row = measured.get(f"{task}-{key}-fp32")
+        cost = (
+            [
+                f"{row['gflops']:.2f}",
+                f"{row['parameters'] / 1e6:.2f}",
+                f"{row['total']['p50']:.1f}",
+                f"{row['fps']:.1f}",
+            ]
+            if row
+            else [""] * 4
+        )
+        rows.append([NAMES[name], *values, *gain, *cost, f"{result['seconds']:.0f}"])
+    headers = ["model", *metrics, *(f"{metric} gain" for metric in metrics)]
+    headers += ["GFLOPs", "million parameters", "ms, sensors to result", "FPS", "training, s"]
+    first = next(iter(measured.values()), None)
+    how = (
+        f"{' and '.join(metrics)} on the validation split, by the nuScenes devkit's own code. "
+        if task == "detection"
+        else "mIoU on the validation split, each class at its best threshold of 0.35 to 0.65. "
+    )
+    if first:
+        how += (
+            f"Times: median of {first['repeats']} runs at batch 1 in {first['runtime']} on the CPU named above, from "
+            "sensor input to result; FPS is its inverse. No GPU took part in any figure of this page."
+        )
+    return [table(headers, rows), paragraph(how, soft=True)]
+
+
+def _cost(row: dict[str, Any]) -> list[str]:
+    """GFLOPs, million parameters, milliseconds, FPS."""
+    million = row["parameters"] / 1e6
+    return [f"{row['gflops']:.2f}", f"{million:.2f}", f"{row['total']['p50']:.1f}", f"{row['fps']:.1f}"]
+
+
+def _bundles(report: dict[str, Any]) -> list[str]:
+    rows = []
+    for task, named in report["bundles"].items():
+        for name, pair in named.items():
+            rows += [_bundle_row(f"{task}, {NAMES[name]}", manifest) for manifest in pair]
+    headers = [
+        "bundle",
+        "precision",
+        "engine for",
+        "TensorRT",
+        "our plugin layers",
+        "parity: boxes",
+        "centre, m",
+        "relative",
+    ]
+    told = (
+        "Each engine was built on this CPU and holds our plugins as layers; none has run here, since no GPU is there. "
+        "Parity compares PyTorch in FP32 with ONNX Runtime on one keyframe: boxes over the score threshold that found "
+        "their twin, the largest distance of centres, and the largest difference of any output relative to its range."
+    )
+    return [table(headers, rows), paragraph(told, soft=True)]
+
+
+def _bundle_row(name: str, manifest: dict[str, Any]) -> list[str]:
+    engines, parity = manifest["engines"], manifest["parity"]
+    boxes = parity["boxes"]
+    return [
+        name,
+        manifest["precision"],
+        ", ".join(f"{engine['target']} ({engine['compute_capability']})" for engine in engines),
+        ", ".join(sorted({f"{engine['flavour']} {engine['version']}" for engine in engines})),
+        ", ".join(str(engine["plugin_layers"]) for engine in engines),
+        f"{boxes['count'] - boxes['unmatched']} of {boxes['count']}" if boxes else "",
+        f"{boxes['max_centre']:.4f}" if boxes else "",
+        f"{max(output['max_rel'] for output in parity['outputs'].values()):.1e}",
+    ]
+
+
+def _stages(report: dict[str, Any]) -> list[str]:
+    rows = [
+        [f"{row['bundle']}: {stage['stage']}", *(f"{stage[q]:.2f}" for q in ("p50", "p90", "p99"))]
+        for bench in report["bench"].values()
+        for row in bench["measurements"]
+        for stage in [*row["stages"], row["total"]]
+    ]
+    return [table(["bundle: stage", "median, ms", "90 %, ms", "99 %, ms"], rows)]
+
+
+def _pictures(paths: list[str], out: Path) -> list[str]:
+    shown = []
+    for path in paths:
+        kind = Path(path).stem.split("-", 1)[1]
+        if kind in CAPTIONS:
+            shown.append(figure(out / path, CAPTIONS[kind], out))
+    return shown
+
+
+def _inferred(report: dict[str, Any], out: Path) -> list[str]:
+    shown = []
+    for task, folders in report["inferred"].items():
+        for name, folder in folders.items():
+            pictures = sorted((out / folder / "pictures").glob("*.png"))[:1]
+            shown += [figure(picture, f"{NAMES[name]}, {task}", out) for picture in pictures]
+    return shown
+
+
+def _steps(report: dict[str, Any]) -> list[str]:
+    rows = [[step["title"], f"{step['seconds']:.1f}", step["command"]] for step in report["steps"]]
+    return [table(["step", "seconds", "command"], rows)]
+
+
+def _machine(machine: dict[str, Any]) -> str:
+    gpus = ", ".join(machine["gpus"]) or "no GPU"
+    return f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']:.0f} GiB, {gpus}."
