@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vexkd.plugins.errors import UserError
+from vexkd.plugins.files import sha256
 
 Name = Literal["tensorrt", "tensorrt_rtx"]
 INSTALL: dict[Name, str] = {
@@ -24,8 +25,11 @@ INSTALL: dict[Name, str] = {
     "tensorrt_rtx": "pip install 'vexkd[rtx]' (TensorRT for RTX)",
 }
 
+PLUGINS = ("Voxelize", "PillarMax", "BevPool")
+
 _loaded: dict[str, "Flavour"] = {}
-_libraries: set[tuple[str, Path]] = set()
+_libraries: dict[str, str] = {}
+"""SHA-256 of the plugin library that each flavour took."""
 
 
 @dataclass(frozen=True)
@@ -88,26 +92,29 @@ def load_flavour(name: Name) -> Flavour:
 
 
 def load_plugins(flavour: Flavour, library: Path) -> None:
-    """Register our plugins from their library with TensorRT; loading it again changes nothing.
+    """Register our plugins from their library with TensorRT; an identical library needs no second time.
 
     Raises:
-        UserError: the library cannot be loaded or brings no plugin of ours.
+        UserError: the library cannot be loaded or brings no plugin of ours, or another one was loaded before: a
+            process can hold one version of a plugin only.
     """
-    key = (flavour.name, library.resolve())
-    if key in _libraries:
+    digest = sha256(library)
+    loaded = _libraries.get(flavour.name)
+    if loaded == digest:
         return
+    if loaded is not None:
+        raise UserError(
+            f"{library} differs from the plugin library that this process already uses (sha256 {digest[:12]} and "
+            f"{loaded[:12]}); use the two in separate processes, or export both bundles with one version of VeXKD"
+        )
     registry = flavour.trt.get_plugin_registry()
-    try:
-        handle = registry.load_library(str(library.resolve()))
-    except Exception as error:
-        raise UserError(f"{library} cannot be loaded by {flavour.name}: {error}; build it with: make native") from error
-    # Several paths may hold the same plugins: then the first library stays and the second brings nothing.
-    missing = [name for name in ("Voxelize", "PillarMax", "BevPool") if not registry.get_creator(name, "1", "vexkd")]
+    handle = registry.load_library(str(library.resolve()))
+    missing = [name for name in PLUGINS if not registry.get_creator(name, "1", "vexkd")]
     if handle is None or missing:
         raise UserError(
-            f"{library} brings no plugin {', '.join(missing)} for {flavour.name}; build it with: make native"
+            f"{flavour.name} {flavour.version} cannot take plugins from {library}; build it with: make native"
         )
-    _libraries.add(key)
+    _libraries[flavour.name] = digest
 
 
 def _link_unversioned() -> None:

@@ -1,6 +1,5 @@
 """What a bundle's manifest says about a trained run."""
 
-import subprocess
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
@@ -15,6 +14,7 @@ from vexkd.engines.bundle import CameraInput, Grid, PointInput, Selection, Sourc
 from vexkd.models.frustum import frustum_geometry
 from vexkd.plugins.files import sha256
 from vexkd.plugins.postprocess import NUSCENES_RADII
+from vexkd.training.machine import git_commit
 from vexkd.training.run import WEIGHTS
 
 DTYPES: dict[int, Literal["uint8", "int32", "float32"]] = {
@@ -95,21 +95,9 @@ def source_section(run: Path, config: Config) -> Source:
     return Source(
         run=str(run) if not run.is_absolute() else run.name,
         weights_sha256=sha256(run / WEIGHTS),
-        git_commit=_git_commit(),
+        git_commit=git_commit(),
         vexkd=vexkd.__version__,
         torch=torch.__version__,
         onnx=version("onnx"),
         stage=config.train.stage,
     )
-
-
-def _git_commit() -> str | None:
-    """Commit of the checkout this package runs from, if it is one."""
-    folder = Path(vexkd.__file__).resolve().parent
-    try:
-        result = subprocess.run(
-            ["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return result.stdout.strip() if result.returncode == 0 else None

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from vexkd.export import operators
 
 IR_VERSION = 10
+NOISY = ("torch.onnx._internal.exporter._registration", "onnxscript.optimizer._constant_folding")
+"""Loggers that warn of what does not concern a user: absent torchvision operators, nodes left unfolded."""
 
 
 def trace(
@@ -23,8 +25,8 @@ def trace(
     Raises:
         RuntimeError: an operator got lost or the file breaks ONNX's rules.
     """
-    # It warns of every torchvision operator that it cannot register; no model here has one.
-    logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
+    for name in NOISY:
+        logging.getLogger(name).setLevel(logging.ERROR)
     with torch.no_grad():
         program = torch.export.export(module, inputs, strict=False)
     expected = Counter(name for node in program.graph.nodes if (name := _operator(node.target)))

@@ -1,0 +1,87 @@
+"""Sessions and pipelines on a bundle made by hand, whose boxes are its first points."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from tiny_bundles import CAPACITY, make_bundle
+
+from vexkd.engines import session as session_module
+from vexkd.engines.bundle import Bundle
+from vexkd.engines.gpu import find_gpus
+from vexkd.engines.pipeline import Pipeline
+from vexkd.engines.probe import ProbeFrame
+from vexkd.engines.session import Session, choose_device
+from vexkd.plugins.errors import UserError
+
+NO_GPU = pytest.mark.skipif(bool(find_gpus()), reason="says what happens without a GPU")
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    return make_bundle(tmp_path / "by-hand.vexkd")
+
+
+def frame(points: NDArray[np.float32]) -> ProbeFrame:
+    none = np.zeros((0, 4, 4))
+    return ProbeFrame(points, np.zeros((0, 1, 1, 3), np.uint8), none, none)
+
+
+def test_outputs_have_the_manifests_names_shapes_and_types(bundle: Bundle) -> None:
+    points = np.random.default_rng(0).random((CAPACITY, 5)).astype(np.float32)
+    outputs = Session(bundle, "cpu").run({"points": points, "count": np.array([CAPACITY], np.int32)})
+    for tensor in bundle.manifest.outputs:
+        assert outputs[tensor.name].shape == tensor.shape
+        assert outputs[tensor.name].dtype == np.dtype(tensor.dtype)
+    np.testing.assert_array_equal(outputs["boxes"][:, :3], points[:4, :3])
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"points": np.zeros((CAPACITY, 5), np.float32)}, "takes count, points, got points"),
+        ({"points": np.zeros((3, 5), np.float32), "count": np.zeros(1, np.int32)}, r"got float32 \[3, 5\]"),
+        ({"points": np.zeros((CAPACITY, 5)), "count": np.zeros(1, np.int32)}, "got float64"),
+    ],
+)
+def test_wrong_inputs_are_refused(bundle: Bundle, inputs: dict[str, NDArray], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Session(bundle, "cpu").run(inputs)
+
+
+def test_the_pipeline_selects_boxes_and_reports_overflow_and_stages(bundle: Bundle) -> None:
+    points = np.zeros((CAPACITY + 7, 5), np.float32)
+    points[:4, :4] = [[1, 2, 0, 0.5], [1.5, 2, 0, 0.9], [6, -3, 0, 0.31], [-6, 3, 0, 0.29]]
+    result = Pipeline(bundle, "cpu")(frame(points))
+    assert result.boxes is not None and result.logits is None
+    # The first is within a car's radius of the second and scores less; the last is under the threshold.
+    np.testing.assert_array_equal(result.boxes.boxes[:, :2], [[1.5, 2], [6, -3]])
+    np.testing.assert_allclose(result.boxes.scores, [0.9, 0.31])
+    assert result.dropped_points == 7
+    assert list(result.seconds) == ["point padding", "engine", "post-processing"]
+    everything = Pipeline(bundle, "cpu", score_threshold=0.0)(frame(points)).boxes
+    assert everything is not None and len(everything.boxes) == 3
+
+
+@NO_GPU
+def test_without_a_gpu_auto_is_the_cpu_and_the_rest_says_what_is_missing(bundle: Bundle) -> None:
+    assert choose_device(bundle) == "cpu"
+    assert Session(bundle).runtime.startswith("ONNX Runtime")
+    with pytest.raises(UserError, match="needs an NVIDIA GPU"):
+        Session(bundle, "tensorrt")
+    with pytest.raises(UserError, match="onnxruntime-gpu"):
+        Session(bundle, "cuda")
+
+
+def test_a_gpu_without_an_engine_for_it_is_told_how_to_get_one(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = session_module.find_gpus.__globals__["Gpu"](0, "NVIDIA RTX", "8.9", 24_000)
+    monkeypatch.setattr(session_module, "find_gpus", lambda: [gpu])
+    with pytest.raises(UserError, match=r"holds engines for: none; this GPU is NVIDIA RTX \(8\.9\).*--target"):
+        session_module.engine_for_this_gpu(bundle)
+
+
+def test_a_model_that_is_none_is_refused(bundle: Bundle) -> None:
+    bundle.model.write_bytes(b"no model")
+    with pytest.raises(UserError, match="ONNX Runtime cannot load"):
+        Session(bundle, "cpu")
