@@ -2,7 +2,7 @@
 
 The devkit's own ``get_map_mask`` shifts every outline by half a cell, erases what lies under another polygon's hole,
 and fails on a divider that leaves the patch and returns. So outlines come from the devkit and are drawn here: a cell
-belongs to an area when its centre lies inside (exact to 0.05 m); dividers are 1.5 m wide, as wide as the devkit's.
+belongs to an area when its centre lies inside (exact to 0.06 m); dividers are 1.5 m wide, as wide as the devkit's.
 """
 
 from pathlib import Path
@@ -24,7 +24,7 @@ CELLS = 200
 CELL = 2 * EXTENT / CELLS
 DIVIDER_WIDTH = 1.5
 
-_SUPERSAMPLE = 5
+_SUPERSAMPLE = 9
 _SHIFT = 4
 _DIVIDERS = ("road_divider", "lane_divider")
 

@@ -108,8 +108,8 @@ def _traffic(rng: np.random.Generator, layout: Layout, ego: Ego, duration: float
             relative = (direction * motion.speed - ego.motion.speed) * duration
             s = -MARGIN - max(0.0, relative)
             while s < MARGIN + max(0.0, -relative):
-                # Nothing tall drives right before or behind the ego: it would hide the scene throughout.
-                low = own and abs(s) < 35.0
+                # Nothing tall starts close to the ego: it would hide the scene, for long if it goes the same way.
+                low = abs(s) < (35.0 if direction > 0 else 18.0)
                 name = str(rng.choice(names, p=[0.8, 0, 0, 0, 0.2] if low else [0.58, 0.12, 0.1, 0.08, 0.12]))
                 convoy = ["truck", "trailer"] if name == "truck+trailer" else [name]
                 sizes = [draw_size(rng, part, rider=part == "motorcycle") for part in convoy]

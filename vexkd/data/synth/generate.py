@@ -146,8 +146,10 @@ def _results(root: Path, config: SynthConfig, workers: int) -> Iterator[tuple[in
         for index in range(config.scenes):
             yield index, write_scene(root, config, index)
         return
-    # Spawned processes: a fork of a process that holds threads of torch or OpenCV may hang.
-    with ProcessPoolExecutor(min(workers, config.scenes), get_context("spawn"), cv2.setNumThreads, (1,)) as pool:
+    # A fork server, not a plain fork: a fork of a process that holds threads of torch or OpenCV may hang.
+    context = get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    with ProcessPoolExecutor(min(workers, config.scenes), context, cv2.setNumThreads, (1,)) as pool:
         jobs = {pool.submit(write_scene, root, config, index): index for index in range(config.scenes)}
         try:
             for job in as_completed(jobs):

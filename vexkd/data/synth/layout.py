@@ -177,27 +177,20 @@ def _gap(street: float) -> tuple[float, float]:
 def _blocks(rng: np.random.Generator, streets: tuple[float, ...], way: float) -> tuple[Block, ...]:
     """Stretches of 26 m on both sides. Where the ego begins there is a car park on one side, a zone on the other."""
     clear = STREET_HALF + 9.0
-    edges = [-MARGIN, *streets, way + MARGIN]
-    flip = int(rng.choice([-1, 1]))
+    starts: list[float] = []
+    for low, high in pairwise([-MARGIN, *streets, way + MARGIN]):
+        room = high - low - 2 * clear
+        count = max(0, int(room // 28.0))
+        starts += [low + clear + index * room / count for index in range(count)]
+    nearest = min(starts, key=lambda start: abs(start + 14.0 - 12.0))
+    park_side = int(rng.choice([-1, 1]))
     blocks = []
-    for low, high in pairwise(edges):
-        start, end = low + clear, high - clear
-        count = max(0, int((end - start) // 28.0))
-        for index in range(count):
-            a = start + index * (end - start) / count
-            nearest = a <= 16.0 < a + 28.0
-            for side in (1, -1):
-                kind = str(rng.choice(["park", "zone", "plot"], p=[0.4, 0.25, 0.35]))
-                if nearest:
-                    kind = "park" if side == flip else "zone"
-                blocks.append(Block(kind, side, a + 1.0, a + 27.0))
-    if not any(block.kind == "zone" and -20 < block.start < 30 for block in blocks):
-        # No stretch covers s = 16: use the one nearest to it.
-        nearest_start = min({block.start for block in blocks}, key=lambda start: abs(start + 13.0 - 16.0))
-        blocks = [
-            Block("park" if b.side == flip else "zone", b.side, b.start, b.end) if b.start == nearest_start else b
-            for b in blocks
-        ]
+    for start in starts:
+        for side in (1, -1):
+            kind = str(rng.choice(["park", "zone", "plot"], p=[0.4, 0.25, 0.35]))
+            if start == nearest:
+                kind = "park" if side == park_side else "zone"
+            blocks.append(Block(kind, side, start + 1.0, start + 27.0))
     return tuple(blocks)
 
 
