@@ -1,4 +1,4 @@
-"""The synthetic data set through the unmodified devkit: it loads, renders, evaluates; and it looks as it is labelled."""
+"""The synthetic data set through the unmodified devkit: it loads, renders, evaluates, and looks as labelled."""
 
 import hashlib
 import json
@@ -189,7 +189,7 @@ def test_an_existing_folder_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     with pytest.raises(UserError, match="exists already"):
         generate(tmp_path / "out", SynthConfig(1))
-    with pytest.raises(UserError, match="--scenes must be 1 to 700 .*, got 0"):
+    with pytest.raises(UserError, match=r"--scenes must be 1 to 700 .*, got 0"):
         generate(tmp_path / "new", SynthConfig(0))
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
