@@ -8,7 +8,7 @@ import torch
 from tiny_models import GRID, RAW_SIZE, calibration, tiny_config, tiny_inputs
 
 from vexkd.config import CameraConfig
-from vexkd.models.camera_branch import CameraBranch, backbone_config
+from vexkd.models.camera_branch import CameraBranch, build_backbone
 from vexkd.models.frustum import frustum_geometry, frustum_inputs
 from vexkd.models.inputs import Inputs
 from vexkd.plugins.errors import UserError
@@ -76,7 +76,7 @@ def test_neck_meets_the_stride(stride: int) -> None:
 @pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50"])
 def test_backbones_have_the_published_stages(name: str) -> None:
     depths = {"resnet18": [2, 2, 2, 2], "resnet34": [3, 4, 6, 3], "resnet50": [3, 4, 6, 3]}
-    config = backbone_config(CameraConfig(backbone=name))  # type: ignore[arg-type]
+    config = build_backbone(CameraConfig(backbone=name)).config  # type: ignore[arg-type]
     assert config.depths == depths[name]
     assert config.hidden_sizes[-1] == (2048 if name == "resnet50" else 512)
 

@@ -67,7 +67,7 @@ def test_decoding_perfect_maps_gives_the_boxes_back(grid: BevGrid) -> None:
     cells = grid.height * grid.width
     maps = torch.zeros(2, len(HEAD.groups) * cells, 10)
     for b in range(2):
-        maps[b, targets.index[b][targets.valid[b]]] = targets.codes[b][targets.valid[b]]
+        maps[b, targets.place[b][targets.valid[b]]] = targets.codes[b][targets.valid[b]]
     maps = maps.view(2, len(HEAD.groups), cells, 10).transpose(2, 3).unflatten(3, (grid.height, grid.width))
     found = decode(targets.heatmap, maps, HEAD, grid)
     for b in range(2):
@@ -92,4 +92,4 @@ def test_foreign_classes_padding_and_outside_boxes_are_left_out() -> None:
 def test_no_boxes_at_all() -> None:
     targets = center_targets([torch.zeros(0, 9)] * 2, [torch.zeros(0, dtype=torch.int64)] * 2, HEAD, GRID)
     assert targets.heatmap.shape == (2, 10, GRID.height, GRID.width) and not targets.heatmap.any()
-    assert targets.index.shape == (2, 0)
+    assert targets.place.shape == (2, 0)

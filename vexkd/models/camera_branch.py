@@ -1,5 +1,7 @@
 """Image backbone (a transformers ResNet) and the neck that brings its levels to one stride."""
 
+from typing import Any, NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -17,18 +19,36 @@ STAGES = {8: ("stage2", "stage3", "stage4"), 16: ("stage3", "stage4")}
 """Backbone stages the neck reads, by its stride; stages 2, 3, 4 have strides 8, 16, 32."""
 
 
-def backbone_config(config: CameraConfig) -> ResNetConfig:
-    """The ResNet that ``config.backbone`` names; ``tiny`` is a narrow one for demonstrations on a CPU."""
-    stages = list(STAGES[config.stride])
-    if config.backbone == "resnet50":
-        return ResNetConfig(depths=[3, 4, 6, 3], out_features=stages)
-    if config.backbone == "tiny":
-        widths, depths, embedding = [16, 32, 64, 96], [1, 1, 1, 1], 16
-    else:
-        widths, embedding = [64, 128, 256, 512], 64
-        depths = [3, 4, 6, 3] if config.backbone == "resnet34" else [2, 2, 2, 2]
-    return ResNetConfig(
-        embedding_size=embedding, hidden_sizes=widths, depths=depths, layer_type="basic", out_features=stages
+class BackboneSize(NamedTuple):
+    """Widths of a ResNet's stem and stages, residual layers per stage, kind of layer."""
+
+    stem: int
+    widths: list[int]
+    depths: list[int]
+    layer: str
+
+
+SIZES = {
+    "tiny": BackboneSize(16, [16, 32, 64, 96], [1, 1, 1, 1], "basic"),
+    "resnet18": BackboneSize(64, [64, 128, 256, 512], [2, 2, 2, 2], "basic"),
+    "resnet34": BackboneSize(64, [64, 128, 256, 512], [3, 4, 6, 3], "basic"),
+    "resnet50": BackboneSize(64, [256, 512, 1024, 2048], [3, 4, 6, 3], "bottleneck"),
+}
+"""Backbones by name; ``tiny`` is a narrow one for demonstrations on a CPU."""
+
+
+def build_backbone(config: CameraConfig) -> ResNetBackbone:
+    """The ResNet that ``config.backbone`` names, with random weights and those outputs that the neck reads."""
+    size = SIZES[config.backbone]
+    arguments: dict[str, Any] = {"out_features": list(STAGES[config.stride])}
+    return ResNetBackbone(
+        ResNetConfig(
+            embedding_size=size.stem,
+            hidden_sizes=size.widths,
+            depths=size.depths,
+            layer_type=size.layer,
+            **arguments,
+        )
     )
 
 
@@ -56,10 +76,8 @@ class CameraBranch(nn.Module):
         super().__init__()
         self.config = config
         self.preparation = ImagePreparation(config.image_size)
-        architecture = backbone_config(config)
-        self.backbone = ResNetBackbone(architecture)
-        widths = [architecture.hidden_sizes[int(stage[-1]) - 1] for stage in STAGES[config.stride]]
-        self.neck = Neck(widths, config.neck_channels)
+        self.backbone = build_backbone(config)
+        self.neck = Neck(SIZES[config.backbone].widths[-len(STAGES[config.stride]) :], config.neck_channels)
         self.view = LiftSplat(config, grid)
 
     def forward(self, inputs: Inputs) -> Tensor:

@@ -33,7 +33,7 @@ class CenterHead(nn.Module):
         self.boxes = nn.Sequential(
             conv_bn_relu(channels, groups * channels), nn.Conv2d(groups * channels, groups * len(CODES), 1)
         )
-        nn.init.constant_(self.heatmap[1].bias, HEATMAP_BIAS)
+        nn.init.constant_(self.heatmap[1].bias, HEATMAP_BIAS)  # type: ignore[arg-type]
 
     def forward(self, high: Tensor) -> dict[str, Tensor]:
         """Raw maps: ``heatmap`` (B, n, H, W) logits in the groups' order, ``boxes`` (B, G, 10, H, W) codes."""

@@ -46,7 +46,7 @@ def gaussian_focal(logits: Tensor, target: Tensor) -> Tensor:
 def code_loss(maps: Tensor, targets: CenterTargets, weight: Tensor) -> Tensor:
     """L1 of code maps (B, G, 10, H, W) at the objects' cells, weighted (B, M); unknown velocity is skipped."""
     codes = maps.flatten(3).transpose(2, 3).flatten(1, 2)
-    predicted = codes.gather(1, targets.index[..., None].expand(-1, -1, codes.shape[-1]))
+    predicted = codes.gather(1, targets.place[..., None].expand(-1, -1, codes.shape[-1]))
     known = targets.codes.isfinite()
     error = (predicted - torch.where(known, targets.codes, 0.0)).abs() * known
     error = torch.cat([error[..., :8], VELOCITY_WEIGHT * error[..., 8:]], dim=-1)

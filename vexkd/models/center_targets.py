@@ -22,14 +22,14 @@ class CenterTargets(NamedTuple):
 
     Attributes:
         heatmap: (B, n, H, W) float32, channels as :func:`class_layout` orders them.
-        index: (B, M) int64, group * H * W + cell of each box; 0 where not ``valid``.
+        place: (B, M) int64, group * H * W + cell of each box; 0 where not ``valid``.
         codes: (B, M, 10) float32 as ``CODES``; velocity NaN where unknown, all 0 where not ``valid``.
         group: (B, M) int64.
         valid: (B, M) bool: the centre lies in the grid and the class belongs to a group.
     """
 
     heatmap: Tensor
-    index: Tensor
+    place: Tensor
     codes: Tensor
     group: Tensor
     valid: Tensor
@@ -48,8 +48,8 @@ def center_targets(boxes: list[Tensor], labels: list[Tensor], config: HeadConfig
     label = pad_sequence([part.long() for part in labels], batch_first=True, padding_value=-1)
     device = box.device
     channel_of, group_of = (torch.full((len(DETECTION_CLASSES) + 1,), -1) for _ in range(2))
-    for channel, (known, group) in enumerate(zip(*class_layout(config), strict=True)):
-        channel_of[known], group_of[known] = channel, group
+    for number, (known, member) in enumerate(zip(*class_layout(config), strict=True)):
+        channel_of[known], group_of[known] = number, member
     # Labels below zero pick the table's last entry, -1.
     label = label.clamp(min=-1)
     channel, group = channel_of.to(device)[label], group_of.to(device)[label]
@@ -65,13 +65,14 @@ def center_targets(boxes: list[Tensor], labels: list[Tensor], config: HeadConfig
     parts = [u - ix, v - iy, box[..., Z], *size.log().unbind(-1), box[..., YAW].sin(), box[..., YAW].cos()]
     codes = torch.stack([*parts, box[..., VX], box[..., VY]], dim=-1)
 
-    planes = torch.arange(len(boxes), device=device)[:, None] * len(class_layout(config)[0]) + channel
+    channels = len(class_layout(config)[0])
+    plane = torch.arange(len(boxes), device=device)[:, None] * channels + channel
     radius = gaussian_radius(size[..., 0] / grid.cell, size[..., 1] / grid.cell).clamp(min=MIN_RADIUS)
-    shape = (len(boxes) * len(class_layout(config)[0]), grid.height, grid.width)
-    heatmap = draw_gaussians(shape, planes[valid], column[valid], row[valid], radius[valid])
+    shape = (len(boxes) * channels, grid.height, grid.width)
+    heatmap = draw_gaussians(shape, plane[valid], column[valid], row[valid], radius[valid])
     return CenterTargets(
-        heatmap=heatmap.unflatten(0, (len(boxes), -1)),
-        index=torch.where(valid, (group * grid.height + row) * grid.width + column, 0),
+        heatmap=heatmap.view(len(boxes), channels, grid.height, grid.width),
+        place=torch.where(valid, (group * grid.height + row) * grid.width + column, 0),
         codes=torch.where(valid[..., None], codes, 0.0),
         group=group,
         valid=valid,
@@ -96,7 +97,9 @@ def draw_gaussians(shape: tuple[int, int, int], plane: Tensor, column: Tensor, r
 
     Args:
         shape: planes, height and width.
-        plane, column, row: (M,) int64 centres.
+        plane: (M,) int64.
+        column: (M,) int64, of a centre.
+        row: (M,) int64, of a centre.
         radius: (M,) half of a window's side in cells; the standard deviation is (2 * radius + 1) / 6.
     """
     _, height, width = shape

@@ -1,5 +1,7 @@
 """From calibration to the frustum inputs of a model; numpy only, so that data workers and tools need no torch."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,7 +22,7 @@ def frustum_inputs(
     intrinsics: NDArray[np.float64],
     camera_to_ego: NDArray[np.float64],
     raw_size: tuple[int, int],
-    image_transforms: NDArray[np.floating] | None = None,
+    image_transforms: NDArray[np.floating[Any]] | None = None,
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Sorted frustum points and row pointers of a batch, as :class:`vexkd.models.inputs.Inputs` takes them.
 

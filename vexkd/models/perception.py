@@ -40,7 +40,7 @@ class Perception(nn.Module):
         head = CenterHead if task == "detection" else MapHead
         self.head: CenterHead | MapHead = head(config.head, grid, config.encoder.out_channels)
         # The layout that convolutions are quickest in, on CPUs and on GPUs with mixed precision.
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, inputs: Inputs) -> Output:
         """Features and raw prediction; a teacher also runs on one sensor, when the other's inputs are None."""
@@ -82,8 +82,7 @@ class Perception(nn.Module):
         return detection_loss(prediction, targets.boxes, targets.labels, self.config)
 
     def load_pretrained(self) -> None:
-        """Initialise the image backbone from ``model.camera.pretrained`` where that is set; call it once, when a
-        training starts from nothing."""
+        """Initialise the image backbone from ``model.camera.pretrained`` where that is set, at a training's start."""
         if self.camera is not None:
             self.camera.load_pretrained()
 
