@@ -1,5 +1,6 @@
 """The loader against the devkit's own computations, on a real keyframe and on synthetic ones."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -159,6 +160,15 @@ def test_cache_gives_the_same_object(tiny: Path) -> None:
     assert dataset[-1] is dataset[1]
     with pytest.raises(IndexError):
         dataset[2]
+
+
+def test_datasets_of_one_root_share_its_tables(tiny: Path) -> None:
+    first = NuScenesDataset(DataConfig(root=tiny), "train")
+    second = NuScenesDataset(DataConfig(root=tiny, sweeps=0), "all", images=False)
+    assert first.nusc is second.nusc
+    table = tiny / "v1.0-trainval" / "visibility.json"
+    os.utime(table, ns=(1, 1))
+    assert NuScenesDataset(DataConfig(root=tiny), "train").nusc is not first.nusc, "a changed table is read again"
 
 
 def test_worker_processes_read_the_same(synth: Path) -> None:

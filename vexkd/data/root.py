@@ -1,6 +1,7 @@
 """Opening a nuScenes-format data root: which version, which splits, which keyframes."""
 
 import json
+from functools import lru_cache
 from pathlib import Path
 
 from nuscenes.nuscenes import NuScenes
@@ -47,15 +48,37 @@ def find_version(root: Path, version: str | None = None) -> str:
 def open_root(root: Path, version: str | None = None) -> NuScenes:
     """Load all tables through the devkit.
 
+    The last root opened is kept for the next dataset on it: the tables of full nuScenes take minutes and gigabytes.
+
     Raises:
         UserError: a table or map mask is missing or damaged; the message names the file.
     """
     version = find_version(root, version)
+    stamps = tuple((path.name, path.stat().st_mtime_ns) for path in sorted((root / version).glob("*.json")))
+    return _load(root, version, stamps)
+
+
+@lru_cache(maxsize=1)
+def _load(root: Path, version: str, stamps: tuple[tuple[str, int], ...]) -> NuScenes:
+    """The tables; ``stamps`` are the files' times, so that a changed table is read again."""
+    try:
+        nusc = NuScenes(version, str(root), verbose=False)
+    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError) as error:
+        _explain_tables(root, version)
+        reason = f"{type(error).__name__} {error}"
+        raise UserError(f"the tables of {root / version} do not fit together: {reason}") from error
+    for table in TABLES:
+        if not isinstance(getattr(nusc, table), list):
+            _explain_tables(root, version)
+    return nusc
+
+
+def _explain_tables(root: Path, version: str) -> None:
+    """Raise a UserError that names the first table or map mask with a fault of its own."""
     for table in TABLES:
         path = root / version / f"{table}.json"
         try:
-            with path.open(encoding="utf-8") as file:
-                content = json.load(file)
+            content = json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise UserError(f"table {path} cannot be read ({error.strerror})") from error
         except ValueError as error:
@@ -64,12 +87,6 @@ def open_root(root: Path, version: str | None = None) -> NuScenes:
             raise UserError(f"table {path} must hold a list of records, got {type(content).__name__}")
         if table == "map":
             _check_map_masks(root, path, content)
-    try:
-        return NuScenes(version, str(root), verbose=False)
-    except (KeyError, IndexError, TypeError, AssertionError) as error:
-        raise UserError(
-            f"the tables of {root / version} do not fit together: {type(error).__name__} {error}"
-        ) from error
 
 
 def split_scenes(nusc: NuScenes) -> dict[str, list[str]]:
