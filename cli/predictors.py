@@ -31,7 +31,8 @@ def evaluate_path(
     if path.is_dir() and (path / "manifest.json").is_file():
         if root is None:
             raise UserError("a bundle does not say where its data lies; give --data ROOT")
-        predictor, data, default_split = bundle_predictor(path), DataConfig(root=root), "val"
+        predictor, data = bundle_predictor(path, root)
+        default_split = "val"
     else:
         predictor, data, default_split = run_predictor(path)
         if root is not None:
@@ -59,8 +60,9 @@ def run_predictor(path: Path) -> tuple[Predictor, DataConfig, str]:
     return predictor, config.data, config.data.val_split
 
 
-def bundle_predictor(path: Path) -> Predictor:
-    """The predictor of a bundle on the best runtime of this machine; all its boxes, whatever their score."""
+def bundle_predictor(path: Path, root: Path) -> tuple[Predictor, DataConfig]:
+    """The predictor of a bundle on the best runtime of this machine, with all its boxes, whatever their score."""
+    from vexkd.cli.inference import data_config
     from vexkd.engines.bundle import read_bundle
     from vexkd.engines.pipeline import Pipeline
 
@@ -79,12 +81,13 @@ def bundle_predictor(path: Path) -> Predictor:
 
     sensors = bundle.manifest.sensors
     detection = bundle.manifest.task == "detection"
-    return Predictor(
+    predictor = Predictor(
         detect=detect if detection else None,
         segment=None if detection else segment,
         camera="camera" in sensors,
         lidar="lidar" in sensors,
     )
+    return predictor, data_config(bundle, root)
 
 
 def _progress(samples: Iterable[Sample], count: int) -> Iterable[Sample]:

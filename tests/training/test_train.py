@@ -149,6 +149,13 @@ def test_every_kind_of_model_trains_for_both_tasks(kind, task, out):
     assert all(value == value and abs(value) < 1e4 for value in rows[-1].values())
 
 
+@pytest.mark.parametrize("kind", ["camera", "mgfm"])
+def test_half_precision_trains(kind, out):
+    stage = "student" if kind == "camera" else "teacher"
+    run(recipe(kind, stage=stage, epochs=1, precision="bf16-mixed", ema=0.9), out)
+    assert load_run(out)[1].head.shared[0].weight.dtype == torch.float32
+
+
 def test_training_lowers_the_loss(out):
     run(recipe("lidar", epochs=5, repeat=10, lr=5e-3), out)
     rows = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]

@@ -22,17 +22,17 @@ def machine() -> dict[str, str | int]:
 
 def git_commit() -> str | None:
     """The commit of the checkout this package runs from, with ``-dirty`` where it was changed; None outside of one."""
+    file = Path(__file__).resolve()
     try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-            cwd=Path(__file__).resolve().parent,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        # An installed package may lie inside somebody else's checkout.
+        _git("ls-files", "--error-unmatch", file.name, at=file.parent)
+        return _git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*", at=file.parent)
     except (OSError, subprocess.CalledProcessError):
         return None
-    return described.stdout.strip()
+
+
+def _git(*arguments: str, at: Path) -> str:
+    return subprocess.run(["git", *arguments], cwd=at, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _processor() -> str:

@@ -26,6 +26,8 @@ from vexkd.training.objective import TaskObjective
 from vexkd.training.run import CHECKPOINT, CONFIG, METRICS, save_config
 from vexkd.training.samples import open_dataset
 
+logger = logging.getLogger(__name__)
+
 _MAY_CHANGE = ("data.root", "data.workers", "data.cache", "train.devices")
 """Settings that a resumed run may have otherwise than its first part: they do not change the result."""
 
@@ -51,9 +53,10 @@ def train(config: Config, out: Path, resume: bool = False, progress: bool = True
     _quiet()
     seed_everything(config.train.seed, workers=True, verbose=False)
     model = Perception(config.model, config.task)
-    model.load_pretrained()
-    if config.train.init is not None:
-        initialise(model, config.train.init)
+    if checkpoint is None:
+        model.load_pretrained()
+        if config.train.init is not None:
+            initialise(model, config.train.init)
     objective = TaskObjective(model) if config.distill is None else distill_objective(model, config)
     training_data = open_dataset(config, config.data.train_split, objective.teacher_config)
     # Opened before training so that a wrong split is told at the start.
@@ -74,7 +77,12 @@ def train(config: Config, out: Path, resume: bool = False, progress: bool = True
         callbacks.append(TQDMProgressBar(refresh_rate=10))
     trainer = _trainer(config, out, callbacks, progress)
     started = time.monotonic()
-    trainer.fit(stage, ckpt_path=checkpoint, weights_only=True)
+    try:
+        trainer.fit(stage, ckpt_path=checkpoint, weights_only=True)
+    except SystemExit:
+        # Lightning turns Ctrl+C into an exit.
+        logger.warning("stopped in epoch %d; go on with --resume", trainer.current_epoch)
+        raise
     seconds = round(time.monotonic() - started, 1)
     result: dict[str, Any] = {}
     if trainer.is_global_zero:

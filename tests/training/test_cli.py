@@ -1,0 +1,121 @@
+"""``vexkd train`` and ``vexkd eval`` as a user meets them: on one real keyframe, and with mistakes."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_runs import recipe
+
+from vexkd.cli.app import main
+from vexkd.models.perception import Perception
+from vexkd.training.run import save_run
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+def mistake(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The one line of a command that must end with exit code 2."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stopped:
+        main(list(arguments))
+    captured = capsys.readouterr()
+    assert stopped.value.code == 2
+    assert captured.out == ""
+    assert len(captured.err.strip().splitlines()) == 1, captured.err
+    return captured.err.strip()
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path) -> Path:
+    config = recipe("lidar")
+    save_run(tmp_path / "run", config, Perception(config.model, config.task).state_dict())
+    return tmp_path / "run"
+
+
+def test_a_wrong_key_names_the_nearest(capsys, tmp_path):
+    recipe_file = str(CONFIGS / "one-frame" / "lidar.yaml")
+    said = mistake(capsys, "train", recipe_file, "--set", "train.epoch=3", "--out", str(tmp_path / "run"))
+    assert "train.epoch" in said and "did you mean epochs" in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_wrong_recipe_or_data_root_is_named(capsys, tmp_path):
+    assert "nowhere.yaml" in mistake(capsys, "train", str(tmp_path / "nowhere.yaml"))
+    missing = tmp_path / "no-data"
+    recipe_file = str(CONFIGS / "one-frame" / "lidar.yaml")
+    said = mistake(capsys, "train", recipe_file, "--set", f"data.root={missing}", "--out", str(tmp_path / "run"))
+    assert str(missing) in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_is_taken_is_refused(capsys, tmp_path):
+    (tmp_path / "file").write_text("")
+    said = mistake(capsys, "train", str(CONFIGS / "one-frame" / "lidar.yaml"), "--out", str(tmp_path))
+    assert "not empty" in said
+
+
+def test_a_run_that_is_none_is_refused(capsys, tmp_path):
+    assert "no run folder" in mistake(capsys, "eval", str(tmp_path / "nothing"))
+    assert "config.yaml" in mistake(capsys, "eval", str(tmp_path))
+
+
+def test_a_damaged_checkpoint_is_named(capsys, run_folder):
+    weights = run_folder / "model.safetensors"
+    content = weights.read_bytes()
+    weights.write_bytes(content[:100])
+    assert "model.safetensors is damaged" in mistake(capsys, "eval", str(run_folder))
+    weights.write_bytes(b"\xff" * 8 + content[8:])
+    assert "model.safetensors is damaged" in mistake(capsys, "eval", str(run_folder))
+    weights.unlink()
+    assert "holds no model.safetensors" in mistake(capsys, "eval", str(run_folder))
+
+
+def test_weights_of_another_model_are_refused_with_their_names(capsys, run_folder):
+    config = recipe("lidar")
+    weights = Perception(config.model, config.task).state_dict()
+    weights["head.surplus"] = torch.zeros(1)
+    weights["lidar.points.linear.weight"] = torch.zeros(2, 2)
+    del weights["head.shared.0.weight"]
+    save_run(run_folder, config, weights)
+    said = mistake(capsys, "eval", str(run_folder))
+    assert "1 missing: head.shared.0.weight" in said
+    assert "1 unexpected: head.surplus" in said
+    assert "lidar.points.linear.weight is [2, 2], expected [8, 11]" in said
+
+
+def test_a_damaged_config_is_named(capsys, run_folder):
+    (run_folder / "config.yaml").write_text("task: [detection")
+    assert "config.yaml is not valid YAML" in mistake(capsys, "eval", str(run_folder))
+
+
+def test_a_wrong_split_and_a_wrong_radius_are_told(capsys, run_folder, real_data):
+    said = mistake(capsys, "eval", str(run_folder), "--data", str(real_data), "--split", "weekend")
+    assert "unknown split 'weekend'" in said
+    said = mistake(capsys, "eval", str(run_folder), "--data", str(real_data), "--split", "all", "--match", "0")
+    assert "above 0" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "recall"),
+    [
+        # A third of the recipe's steps and a coarser view of the images; the whole recipes reach more.
+        ("lidar", ["train.repeat=25"], 0.6),
+        ("camera", ["train.repeat=20", "model.camera.stride=16", "model.camera.image_size=[128,352]"], 0.2),
+    ],
+)
+@pytest.mark.slow
+def test_one_real_keyframe_is_learned(name, settings, recall, real_data, tmp_path, capsys):
+    """Issue 2's check in short: most objects of a real keyframe within 1 m, right class, at a precision of 0.8."""
+    options = [part for setting in (f"data.root={real_data}", *settings) for part in ("--set", setting)]
+    with pytest.raises(SystemExit) as stopped:
+        main(["train", str(CONFIGS / "one-frame" / f"{name}.yaml"), *options, "--out", str(tmp_path / "run")])
+    assert stopped.value.code == 0
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stopped:
+        main(["eval", str(tmp_path / "run"), "--data", str(real_data), "--match", "1.0", "--json"])
+    assert stopped.value.code == 0
+    match = json.loads(capsys.readouterr().out)["match"]
+    assert match["objects"] == 26
+    assert match["recall"] >= recall
+    assert match["precision"] >= 0.8
