@@ -53,7 +53,7 @@ def print_manifest(bundle: Bundle) -> None:
         table.add_row(f"parity {name}", told)
     if parity.boxes is not None:
         boxes = parity.boxes
-        told = f"{boxes.count} boxes, {boxes.unmatched} unmatched, centres within {boxes.max_centre * 100:.2f} cm"
+        told = f"{boxes.count} boxes, {boxes.ties} ties, {boxes.unmatched} unmatched, centres within {boxes.max_centre * 100:.2f} cm"
         table.add_row("parity boxes", told)
     for engine in manifest.engines:
         size = (bundle.path / engine.file).stat().st_size / 2**20

@@ -110,12 +110,17 @@ class OutputParity(Section):
 
 
 class BoxParity(Section):
-    """Boxes over the score threshold on either side, paired by class and nearest centre."""
+    """Boxes of the trained and of the exported model, paired by class and nearest centre."""
 
     count: int
+    """Boxes of the trained model over the score threshold."""
+    ties: int
+    """Those of them that rounding may undo, and which are therefore not paired: near ties with a neighbouring cell,
+    with the threshold or with the end of the list."""
     unmatched: int
+    """Boxes of either model without a partner."""
     max_centre: float
-    """Metres."""
+    """Largest distance between partners in metres."""
     max_score: float
 
 

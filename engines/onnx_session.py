@@ -23,7 +23,7 @@ class OnnxRuntime:
         UserError: the CUDA provider is asked for and missing or fails, or the model cannot be loaded.
     """
 
-    def __init__(self, model: Path, device: Literal["auto", "cpu", "cuda", "tensorrt"], threads: int) -> None:
+    def __init__(self, model: Path | bytes, device: Literal["auto", "cpu", "cuda", "tensorrt"], threads: int) -> None:
         if device == "cuda" and not has_cuda():
             raise UserError("device cuda needs onnxruntime-gpu; install it with: pip install 'vexkd[gpu]'")
         options = onnxruntime.SessionOptions()
@@ -31,10 +31,13 @@ class OnnxRuntime:
         # A denormal costs a hundred times a normal number and means nothing here.
         options.add_session_config_entry("session.set_denormal_as_zero", "1")
         options.log_severity_level = 3
+        source = str(model) if isinstance(model, Path) else model
         try:
-            self._session = onnxruntime.InferenceSession(str(model), options, providers=_PROVIDERS[device])
+            self._session = onnxruntime.InferenceSession(source, options, providers=_PROVIDERS[device])
         except Exception as error:
-            raise UserError(f"ONNX Runtime cannot load {model}: {' '.join(str(error).split())}") from error
+            raise UserError(
+                f"ONNX Runtime cannot load {model if isinstance(model, Path) else 'the model'}: {' '.join(str(error).split())}"
+            ) from error
         provider = self._session.get_providers()[0]
         if provider != _PROVIDERS[device][0]:
             raise UserError(f"ONNX Runtime fell back from {_PROVIDERS[device][0]} to {provider}; use device cpu")

@@ -111,9 +111,7 @@ def load_plugins(flavour: Flavour, library: Path) -> None:
     handle = registry.load_library(str(library.resolve()))
     missing = [name for name in PLUGINS if not registry.get_creator(name, "1", "vexkd")]
     if handle is None or missing:
-        raise UserError(
-            f"{flavour.name} {flavour.version} cannot take plugins from {library}; build it with: make native"
-        )
+        raise UserError(f"{flavour.name} {flavour.version} takes no plugins from {library}; build it with: make native")
     _libraries[flavour.name] = digest
 
 

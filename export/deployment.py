@@ -7,11 +7,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vexkd.config import Config
+from vexkd.models.center_head import decode
 from vexkd.models.inputs import Inputs
 from vexkd.models.perception import Perception
 
 DETECTION_OUTPUTS = ("boxes", "scores", "labels")
 SEGMENTATION_OUTPUTS = ("logits",)
+DENSE_OUTPUTS = ("probability", "codes")
+"""What detection boxes are decoded from, (1, n, H, W) and (1, G, 10, H, W): traced for the parity check, not deployed."""
 
 
 class Deployment(nn.Module):
@@ -23,7 +26,7 @@ class Deployment(nn.Module):
         self.names = input_names(model.camera is not None, model.lidar is not None)
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """Boxes (K, 9), scores (K), labels (K); or logits (6, 200, 200)."""
+        """Boxes (K, 9), scores (K), labels (K) and the dense outputs; or logits (6, 200, 200)."""
         given = dict(zip(self.names, inputs, strict=True))
         batch = Inputs(
             # TensorRT lets a uint8 input feed a cast only, so the cast comes before the batch axis.
@@ -36,8 +39,9 @@ class Deployment(nn.Module):
         output = self.model(batch)
         if isinstance(output.prediction, Tensor):
             return (output.prediction[0].float(),)
-        boxes, scores, labels = self.model.decode(output)
-        return boxes[0], scores[0], labels[0]
+        probability, codes = output.prediction["heatmap"].float().sigmoid(), output.prediction["boxes"].float()
+        boxes, scores, labels = decode(probability, codes, self.model.config.head, self.model.config.grid)
+        return boxes[0], scores[0], labels[0], probability, codes
 
 
 def input_names(camera: bool, lidar: bool) -> tuple[str, ...]:
@@ -49,8 +53,13 @@ def input_names(camera: bool, lidar: bool) -> tuple[str, ...]:
 
 
 def output_names(config: Config) -> tuple[str, ...]:
-    """Outputs of a model for this task, in the order of the exported graph."""
+    """Outputs of a deployed model for this task, in the order of the exported graph."""
     return DETECTION_OUTPUTS if config.task == "detection" else SEGMENTATION_OUTPUTS
+
+
+def traced_names(config: Config) -> tuple[str, ...]:
+    """Outputs of the traced module, in its order."""
+    return (*DETECTION_OUTPUTS, *DENSE_OUTPUTS) if config.task == "detection" else SEGMENTATION_OUTPUTS
 
 
 @torch.no_grad()

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vexkd.engines.bundle import BoxParity, OutputParity, Parity
+from vexkd.export.deployment import DENSE_OUTPUTS
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -18,45 +19,37 @@ class Tolerance(NamedTuple):
     """Of an output's largest magnitude."""
     centre: float
     """Metres between paired boxes."""
-    score: float
-    """How far below the threshold the partner of a box may score."""
-    unmatched: float
-    """Fraction of boxes without a partner within ``PAIRING``: near ties between neighbouring peaks, and boxes at the
-    threshold, go either way."""
 
 
 TOLERANCES: dict[Literal["fp32", "fp16"], Tolerance] = {
-    "fp32": Tolerance(relative=1e-3, centre=0.01, score=0.001, unmatched=0.0),
-    "fp16": Tolerance(relative=5e-2, centre=0.10, score=0.03, unmatched=0.05),
+    "fp32": Tolerance(relative=1e-3, centre=0.01),
+    "fp16": Tolerance(relative=5e-2, centre=0.10),
 }
-FOLDING = Tolerance(relative=1e-4, centre=1e-3, score=1e-4, unmatched=0.0)
+FOLDING = Tolerance(relative=1e-4, centre=1e-3)
 """Folding batch normalisations changes rounding only."""
 TINY = 1e-30
 PAIRING = 0.5
 """Boxes of one class whose centres are further apart than this, in metres, are no pair."""
 
 
-def measure_parity(
-    reference: Arrays, found: Arrays, score_threshold: float, slack: float, inputs: str, runtime: str
-) -> Parity:
-    """Compare outputs by name; boxes of a detection model are paired.
+def measure_parity(reference: Arrays, found: Arrays, score_threshold: float, inputs: str, runtime: str) -> Parity:
+    """Compare outputs by name: dense ones value by value, boxes in pairs.
 
     Args:
-        reference: outputs of the trained model.
+        reference: outputs of the trained model, see :class:`vexkd.export.deployment.Deployment`.
         found: outputs of the exported one.
-        score_threshold: boxes of the reference under it are not looked at.
-        slack: how far below the threshold a partner's score may lie.
+        score_threshold: boxes under it are not looked at.
         inputs: what both ran on.
         runtime: what ran the exported one.
     """
     detection = "boxes" in reference
-    compared = ["scores"] if detection else list(reference)
-    return Parity(
-        inputs=inputs,
-        runtime=runtime,
-        outputs={name: output_parity(reference[name], found[name]) for name in compared},
-        boxes=box_parity(reference, found, score_threshold, slack) if detection else None,
-    )
+    compared = DENSE_OUTPUTS if detection else tuple(reference)
+    outputs = {name: output_parity(reference[name], found[name]) for name in compared}
+    boxes = None
+    if detection:
+        # Where two probabilities are closer than this, rounding may have swapped their order.
+        boxes = box_parity(reference, found, score_threshold, slack=2 * outputs["probability"].max_abs)
+    return Parity(inputs=inputs, runtime=runtime, outputs=outputs, boxes=boxes)
 
 
 def output_parity(reference: NDArray[Any], found: NDArray[Any]) -> OutputParity:
@@ -68,13 +61,14 @@ def output_parity(reference: NDArray[Any], found: NDArray[Any]) -> OutputParity:
 
 
 def box_parity(reference: Arrays, found: Arrays, score_threshold: float, slack: float) -> BoxParity:
-    """Pair each reference box over the threshold with the nearest found box of its class, both ways round."""
-    forth = _distances(reference, found, score_threshold, slack)
-    back = _distances(found, reference, score_threshold, slack)
-    paired = np.concatenate([forth.centre, back.centre]) <= PAIRING
+    """Pair the decisive boxes of either side with the nearest box of their class on the other."""
+    forth = _nearest(reference, found, score_threshold, slack)
+    back = _nearest(found, reference, score_threshold, slack)
     centres, scores = np.concatenate([forth.centre, back.centre]), np.concatenate([forth.score, back.score])
+    paired = centres <= PAIRING
     return BoxParity(
-        count=len(forth.centre),
+        count=forth.count,
+        ties=forth.count - len(forth.centre),
         unmatched=int((~paired).sum()),
         max_centre=float(centres[paired].max(initial=0.0)),
         max_score=float(scores[paired].max(initial=0.0)),
@@ -93,26 +87,38 @@ def failures(parity: Parity, tolerance: Tolerance) -> list[str]:
         return told
     if boxes.max_centre > tolerance.centre:
         told.append(f"a box lies {boxes.max_centre:.3f} m off, allowed is {tolerance.centre} m")
-    allowed = int(tolerance.unmatched * boxes.count)
-    if boxes.unmatched > allowed:
-        told.append(f"{boxes.unmatched} of {boxes.count} boxes have no partner, allowed is {allowed}")
+    if boxes.unmatched:
+        told.append(f"{boxes.unmatched} of {boxes.count} boxes have no partner")
     return told
 
 
 class _Nearest(NamedTuple):
+    count: int
+    """Boxes over the threshold, the decisive and the others."""
     centre: NDArray[np.float64]
     score: NDArray[np.float64]
 
 
-def _distances(one: Arrays, other: Arrays, threshold: float, slack: float) -> _Nearest:
-    # The last of a full list may have been displaced on the other side.
-    floor = max(threshold, float(other["scores"].min(initial=1.0)) + slack)
-    chosen = one["scores"] >= floor
+def _nearest(one: Arrays, other: Arrays, threshold: float, slack: float) -> _Nearest:
+    """Distance to the nearest partner and difference of scores, for each decisive box of ``one``.
+
+    A box is decisive if rounding cannot undo it: its peak stands out of the neighbouring cells by ``slack``, and its
+    score out of the threshold and out of the other list's end.
+    """
+    over = one["scores"] >= threshold
+    floor = max(threshold, float(other["scores"].min(initial=1.0))) + slack
+    chosen = over & (one["scores"] >= floor) & np.isin(one["scores"], _distinct_peaks(one["probability"], slack))
     centres = one["boxes"][chosen][:, None, :3].astype(np.float64) - other["boxes"][None, :, :3]
-    distance = np.linalg.norm(centres, axis=-1)
-    fits = (one["labels"][chosen][:, None] == other["labels"][None]) & (other["scores"] >= threshold - slack)[None]
-    distance = np.where(fits, distance, np.inf)
+    distance = np.where(one["labels"][chosen][:, None] == other["labels"], np.linalg.norm(centres, axis=-1), np.inf)
     nearest = distance.argmin(axis=1)
-    rows = np.arange(len(nearest))
     score = np.abs(one["scores"][chosen].astype(np.float64) - other["scores"][nearest])
-    return _Nearest(distance[rows, nearest], score)
+    return _Nearest(int(over.sum()), distance[np.arange(len(nearest)), nearest], score)
+
+
+def _distinct_peaks(probability: NDArray[np.floating], slack: float) -> NDArray[np.floating]:
+    """Values of the cells that stand out of their eight neighbours by more than ``slack``: (P,)."""
+    height, width = probability.shape[-2:]
+    padded = np.pad(probability[0], ((0, 0), (1, 1), (1, 1)), constant_values=-np.inf)
+    shifts = [(row, column) for row in range(3) for column in range(3) if (row, column) != (1, 1)]
+    neighbours = [padded[:, row : row + height, column : column + width] for row, column in shifts]
+    return probability[0][probability[0] > np.max(neighbours, axis=0) + slack]

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from vexkd.models.deformable_attention import DeformableAttention
 from vexkd.models.lidar_branch import PointMlp
 from vexkd.models.perception import Perception
+from vexkd.plugins.errors import UserError
 
 LAYERS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 
@@ -49,13 +50,13 @@ class ToHalf(nn.Module):
         return result.half()
 
 
-def to_half(model: Perception) -> int:
-    """Put the safe layers of a model whose batch normalisations were folded into FP16, in place; returns how many.
+def to_half(model: Perception) -> None:
+    """Put the safe layers of a model whose batch normalisations were folded into FP16, in place.
 
     Raises:
-        ValueError: a weight is too large for FP16.
+        UserError: a weight is too large for FP16.
     """
-    kept = _kept_in_float(model)
+    kept = _not_wrapped(model)
     layers = [(n, m) for n, m in model.named_modules() if isinstance(m, LAYERS) and m not in kept]
     for name, layer in layers:
         _check_range(name, layer)
@@ -63,16 +64,19 @@ def to_half(model: Perception) -> int:
     for name, module in list(model.named_modules()):
         if isinstance(module, PointMlp):
             model.set_submodule(name, ToHalf(module))
-    return len(layers)
+        elif isinstance(module, DeformableAttention):
+            # Attention multiplies by this layer's weights itself, and brings the tokens to their type.
+            _check_range(f"{name}.value", module.value)
+            module.value.half()
 
 
-def _kept_in_float(model: nn.Module) -> set[nn.Module]:
+def _not_wrapped(model: nn.Module) -> set[nn.Module]:
     kept: set[nn.Module] = set()
     for module in model.modules():
         if isinstance(module, PointMlp):
             kept.update(module.modules())
         elif isinstance(module, DeformableAttention):
-            kept |= {module.offsets, module.weights}
+            kept |= {module.offsets, module.weights, module.value}
     return kept
 
 
@@ -80,4 +84,6 @@ def _check_range(name: str, layer: nn.Module) -> None:
     largest = torch.finfo(torch.float16).max
     for part, value in layer.named_parameters():
         if not bool((value.abs() <= largest).all()):
-            raise ValueError(f"{name}.{part} does not fit FP16 (largest magnitude {value.abs().max():.3g})")
+            raise UserError(
+                f"{name}.{part} does not fit FP16 (largest magnitude {value.abs().max():.3g}); export it without --fp16"
+            )

@@ -46,6 +46,23 @@ def trace(
     return model
 
 
+def with_outputs(model: onnx.ModelProto, names: tuple[str, ...]) -> onnx.ModelProto:
+    """A copy of a model that gives only these outputs; the nodes that only the others need must be none."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    kept = [output for output in model.graph.output if output.name in names]
+    dropped = [output for output in model.graph.output if output.name not in names]
+    del copy.graph.output[:]
+    copy.graph.output.extend(kept)
+    copy.graph.value_info.extend(dropped)
+    used = {name for node in copy.graph.node for name in node.input} | set(names)
+    idle = [node.name for node in copy.graph.node if not used & set(node.output)]
+    if idle:
+        raise RuntimeError(f"nothing uses {', '.join(idle)} when {', '.join(o.name for o in dropped)} are left out")
+    onnx.checker.check_model(copy, full_check=True)
+    return copy
+
+
 def check(model: onnx.ModelProto, expected: Counter[str]) -> None:
     """Check a model against ONNX's rules, and that it holds the ``expected`` number of nodes of each operator of ours.
 

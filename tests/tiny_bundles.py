@@ -41,7 +41,7 @@ def make_run(folder: Path, kind: str, task: str, seed: int = 0) -> Path:
     config = Config(
         task=task,
         data=DataConfig(root=folder / "no-data", max_points=CAPACITY, sweeps=3),
-        model=tiny_config(kind),
+        model=tiny_config(kind, max_boxes=200),
         train=TrainConfig(stage="teacher" if kind in ("mgfm", "conv") else "student"),
     )
     model = Perception(config.model, config.task)
@@ -93,7 +93,7 @@ def make_bundle(folder: Path, scale: float = 1.0) -> Bundle:
             inputs="seeded random",
             runtime="none",
             outputs={"scores": OutputParity(max_abs=0, max_rel=0)},
-            boxes=BoxParity(count=0, unmatched=0, max_centre=0, max_score=0),
+            boxes=BoxParity(count=0, ties=0, unmatched=0, max_centre=0, max_score=0),
         ),
         cost=Cost(gflops=2.0, gflops_by_operator={"Mul": 2.0}, parameters=10),
         files={MODEL: sha256(folder / MODEL)},

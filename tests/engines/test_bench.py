@@ -56,6 +56,6 @@ def test_the_made_up_frame_fills_every_input_and_is_the_same_again() -> None:
     assert frames[0].images.shape == (2, *camera_input().raw_size, 3)
     rotation = frames[0].camera_to_ego[:, :3, :3]
     np.testing.assert_allclose(
-        rotation @ rotation.transpose(0, 2, 1), np.broadcast_to(np.eye(3), (2, 3, 3)), atol=1e-12
+        rotation @ rotation.transpose(0, 2, 1), np.tile(np.eye(3), (2, 1, 1)), atol=1e-12
     )
     np.testing.assert_allclose(np.linalg.det(rotation), 1)

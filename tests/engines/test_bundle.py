@@ -57,7 +57,7 @@ def test_a_missing_file_is_refused(bundle: Path) -> None:
 
 def test_a_manifest_from_the_future_is_refused(bundle: Path) -> None:
     rewrite(bundle, schema_version=2, something_new=True)
-    with pytest.raises(UserError, match="schema 2, this VeXKD reads 1.*newer.*pip install --upgrade"):
+    with pytest.raises(UserError, match=r"schema 2, this VeXKD reads 1.*newer.*pip install --upgrade"):
         read_bundle(bundle)
 
 

@@ -71,7 +71,8 @@ class DeformableAttention(nn.Module):
 
 def _channels_first(layer: nn.Linear, tokens: Tensor) -> Tensor:
     """Linear layer from (B, H*W, C_in) to (B, C_out, H*W): sampling then reads rows of positions, with no transpose."""
-    return layer.weight @ tokens.transpose(1, 2) + layer.bias[:, None]
+    # An exported layer may hold float16 weights: its tokens follow.
+    return layer.weight @ tokens.transpose(1, 2).to(layer.weight.dtype) + layer.bias[:, None]
 
 
 class FeedForward(nn.Sequential):
