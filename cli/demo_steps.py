@@ -1,6 +1,7 @@
 """The demonstration, step by step: what one would type, in one process."""
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from rich.progress import Progress
 
 from vexkd.cli.inference import open_frames, run_frames
 from vexkd.config import load_config
-from vexkd.data.synth.generate import generate
+from vexkd.data.synth.generate import SynthConfig, generate
 from vexkd.engines.bench import bench_bundles
 from vexkd.engines.bundle import Bundle, read_bundle
 from vexkd.engines.machine import describe_machine
@@ -39,7 +40,7 @@ class Scale:
     """How much of everything the demo does.
 
     Attributes:
-        scenes, keyframes: of the synthetic data; a quarter of the scenes is for validation.
+        scenes, keyframes: of the synthetic data; the last fifth of the scenes is for validation.
         recipes: runs per task, each after what it needs.
         overrides: settings of all trainings.
         exported: the recipes of each task that become bundles; the first is the reference.
@@ -69,7 +70,7 @@ FULL = Scale(
 )
 QUICK = Scale(
     name="quick",
-    scenes=4,
+    scenes=5,
     keyframes=2,
     recipes={"detection": DETECTION, "segmentation": ("teacher", "camera", "distill-camera")},
     overrides=("train.epochs=1", "train.evaluate_every=0"),
@@ -114,7 +115,7 @@ def run_demo(out: Path, scale: Scale, target: str, seed: int) -> Path:
     steps(
         "Synthesise a data set in nuScenes' format",
         f"vexkd data synth {data} --scenes {scale.scenes} --keyframes {scale.keyframes} --seed {seed}",
-        lambda: generate(data, scale.scenes, seed, keyframes=scale.keyframes),
+        lambda: _generate(steps, data, SynthConfig(scale.scenes, seed, scale.keyframes)),
     )
     results = {
         task: {name: _train(steps, out, task, name, scale, seed) for name in names}
@@ -157,6 +158,12 @@ def _prepare(out: Path) -> None:
             raise UserError(f"{out} holds something else than an earlier demo; give another --out")
         shutil.rmtree(out)
     out.mkdir(parents=True, exist_ok=True)
+
+
+def _generate(steps: Steps, data: Path, config: SynthConfig) -> None:
+    with Progress(console=steps.console, transient=True) as progress:
+        task = progress.add_task("scenes", total=config.scenes)
+        generate(data, config, os.cpu_count() or 1, lambda done: progress.update(task, completed=done))
 
 
 def _train(steps: Steps, out: Path, task: str, name: str, scale: Scale, seed: int) -> dict[str, Any]:

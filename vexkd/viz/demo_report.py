@@ -48,8 +48,8 @@ def difference(value: float, base: float, digits: int = 3) -> str:
 def _comparison(report: dict[str, Any]) -> list[str]:
     scale = report["scale"]
     text = (
-        f"Synthetic data in nuScenes' format: {scale['scenes']} scenes of {scale['keyframes']} keyframes, a quarter of "
-        "the scenes for validation. The teacher fuses LiDAR and cameras; a plain and a distilled student have the same "
+        f"Synthetic data in nuScenes' format: {scale['scenes']} scenes of {scale['keyframes']} keyframes, the last fifth "
+        "of the scenes for validation. The teacher fuses LiDAR and cameras; a plain and a distilled student have the same "
         "architecture, start from the same weights and take the same number of steps. One training each, "
         f"seed {report['seed']}: differences of a few hundredths are within what another seed changes."
     )
