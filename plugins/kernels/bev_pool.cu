@@ -11,7 +11,8 @@ namespace vexkd::device {
 namespace {
 
 constexpr int kSlice = 128;  // channels of one block
-constexpr int kBatch = 4;    // gathers in flight per thread
+constexpr int kSumPitch = kTileCells + 1;
+constexpr int kBatch = 4;  // gathers in flight per thread
 constexpr int kTransposeTile = 32;
 constexpr int kPixels = 8;  // pixels of one block in the gradient of context
 
@@ -106,9 +107,9 @@ __global__ void __launch_bounds__(kBlock)
     pool(const T* __restrict__ depth, const T* __restrict__ context, const int32_t* __restrict__ points,
          const int32_t* __restrict__ starts, PoolShape shape, T* __restrict__ bev) {
   constexpr int kPack = kVector<T>;
-  __shared__ float sums_of[kSlice][kTileCells + 1];  // (channel, cell): written out with a warp's lanes on the cells
-  __shared__ float heads[kBlock * kPack];            // per worker: its part of a cell that began in an earlier run
-  __shared__ int32_t head_cells[kBlock];             // that cell, -1 for none
+  __shared__ float sums_of[kSlice * kSumPitch];  // (channel, cell): written out with a warp's lanes on the cells
+  __shared__ float heads[kBlock * kPack];        // per worker: its part of a cell that began in an earlier run
+  __shared__ int32_t head_cells[kBlock];         // that cell, -1 for none
   __shared__ int32_t first_entry[kTileCells];
   __shared__ int64_t bounds[kTileCells + 1];  // the tile's entries numbered through; 64 bits, ranges may overlap
 
@@ -136,7 +137,7 @@ __global__ void __launch_bounds__(kBlock)
     const int lanes = (slice + kPack - 1) / kPack;  // threads that share a run
     const int workers = kBlock / lanes;
     const int worker = thread / lanes, channel = thread % lanes * kPack;
-    for (int i = thread; i < slice * (kTileCells + 1); i += kBlock) sums_of[0][i] = 0.0F;
+    for (int i = thread; i < slice * kSumPitch; i += kBlock) sums_of[i] = 0.0F;
     head_cells[thread] = -1;
     __syncthreads();
 
@@ -158,7 +159,7 @@ __global__ void __launch_bounds__(kBlock)
           if (skipped > 0) {
             heads[thread * kPack + i] = sums[i];
           } else if (channel + i < slice) {
-            sums_of[channel + i][cell] = sums[i];
+            sums_of[(channel + i) * kSumPitch + cell] = sums[i];
           }
         }
         if (skipped > 0 && channel == 0) head_cells[worker] = cell;
@@ -169,7 +170,7 @@ __global__ void __launch_bounds__(kBlock)
     if (thread < slice) {
       for (int w = 1; w < workers; ++w) {
         const int cell = head_cells[w];
-        if (cell >= 0) sums_of[thread][cell] += heads[w * lanes * kPack + thread];
+        if (cell >= 0) sums_of[thread * kSumPitch + cell] += heads[w * lanes * kPack + thread];
       }
     }
     __syncthreads();
@@ -177,7 +178,8 @@ __global__ void __launch_bounds__(kBlock)
     const int lane = thread % kTileCells;
     for (int i = thread / kTileCells; i < slice; i += kBlock / kTileCells) {
       if (lane >= tile_cells) continue;
-      store(sums_of[i][lane], bev + (sample * shape.channels + first + i) * shape.area + first_cell + lane);
+      store(sums_of[i * kSumPitch + lane],
+            bev + (sample * shape.channels + first + i) * shape.area + first_cell + lane);
     }
     __syncthreads();
   }

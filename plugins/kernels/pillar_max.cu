@@ -14,6 +14,7 @@ namespace {
 
 constexpr int kScanItems = kScanTile / kBlock;
 constexpr int kSlice = 64;  // channels of one block
+constexpr int kKeyPitch = kSlice + 1;
 constexpr int32_t kNoRow = -1;  // below every row, so that only a value above -infinity replaces it
 using Scan = cub::BlockScan<int32_t, kBlock>;
 
@@ -107,7 +108,7 @@ template <typename T, int kPack>
 __global__ void __launch_bounds__(kBlock)
     reduce(const T* __restrict__ features, const int32_t* __restrict__ starts, const int32_t* __restrict__ order,
            MapShape shape, T* __restrict__ bev, int32_t* __restrict__ argmax) {
-  __shared__ unsigned long long keys[kTileCells][kSlice + 1];
+  __shared__ unsigned long long keys[kTileCells * kKeyPitch];  // (cell, channel)
   __shared__ int32_t bounds[kTileCells + 1];
   const int thread = static_cast<int>(threadIdx.x);
   const int64_t sample = blockIdx.x / static_cast<unsigned>(shape.tiles);
@@ -120,7 +121,7 @@ __global__ void __launch_bounds__(kBlock)
   for (int64_t first = int64_t{blockIdx.y} * kSlice; first < shape.channels; first += int64_t{gridDim.y} * kSlice) {
     const int slice = static_cast<int>(min(int64_t{kSlice}, shape.channels - first));
     if (begin < end) {
-      for (int i = thread; i < kTileCells * (kSlice + 1); i += kBlock) keys[0][i] = 0;
+      for (int i = thread; i < kTileCells * kKeyPitch; i += kBlock) keys[i] = 0;
     }
     __syncthreads();
 
@@ -159,7 +160,7 @@ __global__ void __launch_bounds__(kBlock)
           }
         }
         for (int i = 0; i < kPack; ++i) {
-          if (best_row[i] != kNoRow) atomicMax(&keys[cell][channel + i], key_of(best[i], best_row[i]));
+          if (best_row[i] != kNoRow) atomicMax(keys + cell * kKeyPitch + channel + i, key_of(best[i], best_row[i]));
         }
       }
     }
@@ -169,7 +170,7 @@ __global__ void __launch_bounds__(kBlock)
     for (int i = thread / kTileCells; i < slice; i += kBlock / kTileCells) {
       if (lane >= tile_cells) continue;
       const int64_t place = (sample * shape.channels + first + i) * shape.area + first_cell + lane;
-      const unsigned long long key = begin < end ? keys[lane][i] : 0;
+      const unsigned long long key = begin < end ? keys[lane * kKeyPitch + i] : 0;
       store(value_of(key), bev + place);
       if (argmax != nullptr) argmax[place] = row_of(key);
     }

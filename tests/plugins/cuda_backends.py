@@ -1,0 +1,226 @@
+"""Call the CUDA entry points on a GPU, or compiled for the CPU by the emulation in plugins/harness/emulation.
+
+Every buffer lies between guard bytes and every output and workspace starts as garbage, so that what is not written, or
+written beside its place, shows.
+"""
+
+import ctypes
+import importlib.util
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from clouds import GridCase
+from numpy.typing import NDArray
+
+from vexkd.plugins.library import BevPoolShape, FrustumShape, Grid, find_library
+
+GUARD, ALIGNMENT = 512, 256
+GUARD_BYTE, GARBAGE = 0xA5, 0xCD
+HALF = {np.dtype(np.float32): 0, np.dtype(np.float16): 1}
+EMULATE = Path(__file__).parents[2] / "plugins" / "harness" / "emulation" / "emulate.py"
+
+Fetch = Callable[[], NDArray[np.uint8]]
+
+
+class Backend(Protocol):
+    """Where the kernels run."""
+
+    library: ctypes.CDLL
+
+    @property
+    def stream(self) -> int:
+        """Address of the stream that calls are enqueued on; 0 is the default one."""
+
+    def seed(self, seed: int) -> None:
+        """Choose the order of threads, where it can be chosen."""
+
+    def place(self, data: NDArray[np.uint8]) -> tuple[int, Fetch]:
+        """Copy bytes there: their address, aligned to 256, and how to get them back after all work is done."""
+
+
+class Emulated:
+    """The CPU in the GPU's place, with its threads in an order that depends on ``seed``."""
+
+    def __init__(self, folder: Path, flags: tuple[str, ...] = ("-O1",)) -> None:
+        spec = importlib.util.spec_from_file_location("emulate", EMULATE)
+        assert spec is not None and spec.loader is not None
+        emulate = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(emulate)
+        self.library = ctypes.CDLL(str(emulate.build(folder, flags=flags)))
+
+    @property
+    def stream(self) -> int:
+        return 0
+
+    def seed(self, seed: int) -> None:
+        self.library.vexkd_emulation_seed(ctypes.c_uint32(seed))
+
+    def place(self, data: NDArray[np.uint8]) -> tuple[int, Fetch]:
+        memory = np.empty(len(data) + ALIGNMENT, np.uint8)
+        offset = -memory.ctypes.data % ALIGNMENT
+        memory[offset : offset + len(data)] = data
+        return memory.ctypes.data + offset, lambda: memory[offset : offset + len(data)]
+
+
+class Device:
+    """A GPU, through torch's memory and current stream."""
+
+    def __init__(self) -> None:
+        self.library = ctypes.CDLL(str(find_library("kernels")))
+
+    @property
+    def stream(self) -> int:
+        import torch
+
+        return int(torch.cuda.current_stream().cuda_stream)
+
+    def seed(self, seed: int) -> None:
+        """The hardware makes its own order."""
+
+    def place(self, data: NDArray[np.uint8]) -> tuple[int, Fetch]:
+        import torch
+
+        memory = torch.from_numpy(data).cuda()
+        return memory.data_ptr(), lambda: memory.cpu().numpy()
+
+
+class Out(NamedTuple):
+    """An output to allocate."""
+
+    shape: tuple[int, ...]
+    dtype: Any
+
+
+class Call:
+    """One call with its buffers; ``run`` may be repeated, or captured in a graph."""
+
+    def __init__(self, backend: Backend, name: str, arguments: Sequence[Any], query: Sequence[Any] | None) -> None:
+        self.backend, self.name = backend, name
+        self._outputs: list[tuple[Out, Fetch]] = []
+        self._inputs: list[tuple[NDArray[np.uint8], Fetch]] = []
+        self._arguments = [self._convert(argument) for argument in arguments]
+        if query is not None:
+            size = ctypes.c_size_t()
+            self._check("_workspace", [*(_plain(value) for value in query), ctypes.byref(size)])
+            self._workspace = self._allocate(size.value)
+            self._arguments += [ctypes.c_void_p(self._workspace[0]), size]
+
+    def run(self) -> None:
+        """Enqueue the call on the backend's stream."""
+        self._check("", [*self._arguments, ctypes.c_void_p(self.backend.stream)])
+
+    def results(self) -> list[NDArray[Any]]:
+        """The outputs; the inputs and the guards of all buffers must be untouched."""
+        for data, fetch in self._inputs:
+            assert np.array_equal(fetch(), data), f"{self.name} wrote to an input or beside it"
+        if hasattr(self, "_workspace"):
+            _inside(self._workspace[1]())
+        return [_inside(fetch()).view(out.dtype).reshape(out.shape).copy() for out, fetch in self._outputs]
+
+    def _check(self, suffix: str, arguments: list[Any]) -> None:
+        status = getattr(self.backend.library, f"vexkd_{self.name}_cuda{suffix}")(*arguments)
+        assert status == 0, f"{self.name}{suffix}: status {status}"
+
+    def _allocate(self, size: int) -> tuple[int, Fetch]:
+        data = np.full(size + 2 * GUARD, GARBAGE, np.uint8)
+        data[:GUARD] = data[len(data) - GUARD :] = GUARD_BYTE
+        address, fetch = self.backend.place(data)
+        return address + GUARD, fetch
+
+    def _convert(self, argument: Any) -> Any:
+        if isinstance(argument, Out):
+            address, fetch = self._allocate(int(np.prod(argument.shape)) * np.dtype(argument.dtype).itemsize)
+            self._outputs.append((argument, fetch))
+            return ctypes.c_void_p(address)
+        if isinstance(argument, np.ndarray):
+            raw = np.ascontiguousarray(argument).reshape(-1).view(np.uint8)
+            data = np.concatenate([np.full(GUARD, GUARD_BYTE, np.uint8), raw, np.full(GUARD, GUARD_BYTE, np.uint8)])
+            address, fetch = self.backend.place(data)
+            self._inputs.append((data, fetch))
+            return ctypes.c_void_p(address + GUARD)
+        return _plain(argument)
+
+
+def _plain(argument: Any) -> Any:
+    if argument is None:
+        return ctypes.c_void_p()
+    return ctypes.c_int32(argument) if isinstance(argument, int | np.integer) else ctypes.byref(argument)
+
+
+def _inside(data: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    assert (data[:GUARD] == GUARD_BYTE).all(), "written before the start of a buffer"
+    assert (data[len(data) - GUARD :] == GUARD_BYTE).all(), "written beyond the end of a buffer"
+    return data[GUARD : len(data) - GUARD]
+
+
+def grid_of(case: GridCase) -> Grid:
+    return Grid(*case.range, *case.cell, case.height, case.width)
+
+
+def voxelize(backend: Backend, points: NDArray, counts: NDArray, grid: GridCase, dtype: Any = np.float32) -> Call:
+    batch, capacity, c_grid = len(counts), len(points) // len(counts), grid_of(grid)
+    outputs = (Out((len(points), 11), dtype), Out((len(points),), np.int32))
+    arguments = (points, counts, batch, capacity, c_grid, HALF[np.dtype(dtype)], *outputs)
+    return Call(backend, "voxelize", arguments, (batch, capacity, c_grid))
+
+
+def pillar_max(
+    backend: Backend, features: NDArray, cells: NDArray, size: tuple[int, int, int], argmax: bool = True
+) -> Call:
+    (points, channels), (batch, height, width) = features.shape, size
+    shape, dtype = (batch, channels, height, width), HALF[features.dtype]
+    arguments = (features, dtype, cells, points, channels, *size, Out(shape, features.dtype))
+    wanted = Out(shape, np.int32) if argmax else None
+    return Call(backend, "pillar_max", (*arguments, wanted), (dtype, points, channels, *size, int(argmax)))
+
+
+def pillar_max_backward(backend: Backend, grad_bev: NDArray, argmax: NDArray, points: int) -> Call:
+    batch, channels, height, width = grad_bev.shape
+    arguments = (grad_bev, HALF[grad_bev.dtype], argmax, points, channels, batch, height, width)
+    return Call(backend, "pillar_max_backward", (*arguments, Out((points, channels), grad_bev.dtype)), None)
+
+
+def _pool_shape(depth: NDArray, context: NDArray, points: NDArray, size: Sequence[int]) -> BevPoolShape:
+    views, depths, height, width = depth.shape
+    return BevPoolShape(views, depths, height, width, context.shape[1], len(points), *size)
+
+
+def bev_pool(backend: Backend, depth: NDArray, context: NDArray, points: NDArray, starts: NDArray, *size: int) -> Call:
+    shape, dtype = _pool_shape(depth, context, points, size), HALF[depth.dtype]
+    out = Out((size[0], context.shape[1], *size[1:]), depth.dtype)
+    return Call(backend, "bev_pool", (depth, context, dtype, points, starts, shape, out), (dtype, shape))
+
+
+def bev_pool_backward(
+    backend: Backend,
+    grad_bev: NDArray,
+    depth: NDArray,
+    context: NDArray,
+    points: NDArray,
+    starts: NDArray,
+    wanted: tuple[bool, bool] = (True, True),
+) -> Call:
+    size = (grad_bev.shape[0], *grad_bev.shape[2:])
+    shape, dtype = _pool_shape(depth, context, points, size), HALF[depth.dtype]
+    outputs = [Out(a.shape, a.dtype) if want else None for a, want in zip((depth, context), wanted, strict=True)]
+    arguments = (grad_bev, depth, context, dtype, points, starts, shape, *outputs)
+    return Call(backend, "bev_pool_backward", arguments, (dtype, shape))
+
+
+def frustum_index(
+    backend: Backend,
+    rays: NDArray,
+    origins: NDArray,
+    depths: NDArray,
+    feature_size: tuple[int, int],
+    stride: int,
+    grid: GridCase,
+    batch: int = 1,
+) -> Call:
+    shape = FrustumShape(batch, len(rays), len(depths), *feature_size, stride)
+    points = len(rays) * len(depths) * feature_size[0] * feature_size[1]
+    outputs = (Out((points,), np.int32), Out((batch * grid.height * grid.width + 1,), np.int32))
+    c_grid = grid_of(grid)
+    return Call(backend, "frustum_index", (rays, origins, depths, shape, c_grid, *outputs), (shape, c_grid))

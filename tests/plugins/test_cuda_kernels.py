@@ -1,0 +1,317 @@
+"""The CUDA kernels against the numpy reference: on a GPU where one is, and always compiled for the CPU.
+
+The emulation runs blocks and threads in random orders, so what depends on the order of atomics, misses a barrier or
+leaves its buffers shows without a GPU. It cannot show what only hardware has: launch limits, speed, nvcc's code.
+"""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from clouds import GridCase, grids, points_near, random_frustum, same_bits, values
+from cuda_backends import (
+    Backend,
+    Call,
+    Device,
+    Emulated,
+    bev_pool,
+    bev_pool_backward,
+    frustum_index,
+    pillar_max,
+    pillar_max_backward,
+    voxelize,
+)
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from test_frustum import rays_of
+
+from vexkd.plugins.library import has_cuda
+from vexkd.plugins.reference import bev_pool as pool_reference
+from vexkd.plugins.reference import pillar_max as max_reference
+from vexkd.plugins.reference.frustum import frustum_index as frustum_reference
+from vexkd.plugins.reference.voxelize import voxelize as voxelize_reference
+
+GRID = GridCase((-4.0, -3.0, -2.0, 4.0, 3.0, 2.0), (0.5, 0.25), 24, 16)
+SEEDS = st.integers(0, 2**32 - 1)
+DTYPES = st.sampled_from([np.float32, np.float16])
+few = settings(max_examples=40, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+
+
+def find_device() -> Device:
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    if not has_cuda():
+        pytest.skip("the kernels' library was built without CUDA")
+    return Device()
+
+
+@pytest.fixture(scope="module")
+def device() -> Device:
+    return find_device()
+
+
+@pytest.fixture(scope="module", params=["emulated", pytest.param("device", marks=pytest.mark.gpu)])
+def backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    if request.param == "device":
+        return find_device()
+    try:
+        return Emulated(tmp_path_factory.mktemp("emulated"))
+    except RuntimeError as error:
+        if "_Float16" in str(error):
+            pytest.skip("the compiler has no _Float16: GCC has it from 12 on")
+        raise
+
+
+def outcome(call: Call) -> list[NDArray[Any]]:
+    call.run()
+    return call.results()
+
+
+def close(ours: NDArray[Any], theirs: NDArray[Any]) -> bool:
+    tolerance = 3e-5 if ours.dtype == np.float32 else 4e-3
+    scale = np.maximum(1.0, np.abs(theirs.astype(np.float64)))
+    return bool((np.abs(ours.astype(np.float64) - theirs) <= tolerance * scale).all())
+
+
+@few
+@given(grids(), st.integers(1, 3), st.integers(0, 700), DTYPES, SEEDS)
+def test_voxelize(backend: Backend, grid: GridCase, batch: int, capacity: int, dtype: Any, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    points = points_near(rng, grid, batch * capacity)
+    counts = rng.integers(-2, capacity + 3, batch).astype(np.int32)
+    features, cells = outcome(voxelize(backend, points, counts, grid, dtype))
+    expected, expected_cells = voxelize_reference(points, counts, grid.range, grid.cell)
+    with np.errstate(over="ignore"):
+        expected = expected.astype(dtype)
+    assert same_bits(cells, expected_cells)
+    assert same_bits(features, expected)
+
+
+@few
+@given(
+    st.integers(0, 900),
+    st.sampled_from([1, 3, 8, 16, 60, 64, 65, 72, 130]),
+    st.tuples(st.integers(1, 3), st.integers(1, 9), st.integers(1, 14)),
+    DTYPES,
+    SEEDS,
+)
+def test_pillar_max(
+    backend: Backend, rows: int, channels: int, size: tuple[int, int, int], dtype: Any, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    features = values(rng, (rows, channels), dtype, broken=0.05)
+    cells = rng.integers(-2, np.prod(size) + 2, rows).astype(np.int32)
+    cells[rng.random(rows) < 0.3] = rng.integers(np.prod(size))
+    ours = outcome(pillar_max(backend, features, cells, size))
+    theirs = max_reference.pillar_max_with_argmax(features, cells, *size)
+    assert same_bits(ours[0], theirs[0])
+    assert same_bits(ours[1], theirs[1])
+    (alone,) = outcome(pillar_max(backend, features, cells, size, argmax=False))
+    assert same_bits(alone, ours[0])
+    grad_bev = values(rng, ours[0].shape, dtype)
+    (gradient,) = outcome(pillar_max_backward(backend, grad_bev, ours[1], rows))
+    assert same_bits(gradient, max_reference.pillar_max_backward(grad_bev, ours[1], rows))
+
+
+POOLS = {
+    "views": st.integers(1, 4),
+    "feature": st.tuples(st.integers(1, 12), st.integers(1, 4), st.integers(1, 9)),
+    "channels": st.sampled_from([1, 3, 16, 17, 64, 80, 95, 128, 136, 300]),
+    "size": st.tuples(st.integers(1, 2), st.integers(1, 6), st.integers(1, 14)),
+    "dtype": DTYPES,
+    "seed": SEEDS,
+}
+
+
+@few
+@given(**POOLS)
+def test_bev_pool(
+    backend: Backend, views: int, feature: tuple, channels: int, size: tuple, dtype: Any, seed: int
+) -> None:
+    case = random_frustum(np.random.default_rng(seed), views, feature, channels, size, dtype)
+    (ours,) = outcome(bev_pool(backend, *case.inputs))
+    assert close(ours, pool_reference.bev_pool(*case.inputs))
+
+
+@few
+@given(**POOLS)
+def test_bev_pool_backward(
+    backend: Backend, views: int, feature: tuple, channels: int, size: tuple, dtype: Any, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    case = random_frustum(rng, views, feature, channels, size, dtype)
+    grad_bev = rng.normal(size=(size[0], channels, *size[1:])).astype(dtype)
+    ours = outcome(bev_pool_backward(backend, grad_bev, *case.inputs[:4]))
+    theirs = pool_reference.bev_pool_backward(grad_bev, *case.inputs[:4])
+    assert close(ours[0], theirs[0])
+    assert close(ours[1], theirs[1])
+    for which in (0, 1):
+        wanted = (which == 0, which == 1)
+        (alone,) = outcome(bev_pool_backward(backend, grad_bev, *case.inputs[:4], wanted=wanted))
+        assert same_bits(alone, ours[which])
+
+
+@few
+@given(
+    grids(),
+    st.integers(1, 3),
+    st.integers(1, 3),
+    st.tuples(st.integers(1, 6), st.integers(1, 5), st.integers(1, 9)),
+    st.integers(1, 16),
+    SEEDS,
+)
+def test_frustum_index(
+    backend: Backend, grid: GridCase, batch: int, cameras: int, frustum: tuple[int, int, int], stride: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    rays, origins = rays_of(batch * cameras, rng)
+    origins += np.array(grid.range[:3], np.float32) * np.float32(0.5)
+    depths = np.sort(rng.random(frustum[0])).astype(np.float32) * np.float32(8)
+    depths[rng.random(frustum[0]) < 0.1] = np.nan
+    ours = outcome(frustum_index(backend, rays, origins, depths, frustum[1:], stride, grid, batch))
+    theirs = frustum_reference(rays, origins, depths, frustum[1:], stride, grid.range, grid.cell, batch)
+    assert same_bits(ours[0], theirs[0])
+    assert same_bits(ours[1], theirs[1])
+
+
+def crowded_calls(backend: Backend, dtype: Any = np.float16) -> dict[str, Call]:
+    """Each kernel with thousands of points in one cell, most cells empty."""
+    rng = np.random.default_rng(5)
+    points = points_near(rng, GRID, 4_000)
+    points[rng.random(4_000) < 0.5, :3] = [0.1, 0.1, 0.1]
+    features, cells = values(rng, (4_000, 72), dtype), rng.integers(0, 100, 4_000).astype(np.int32)
+    cells[::2] = 17
+    case = random_frustum(rng, 2, (30, 5, 9), 80, (1, 20, 30), dtype)
+    grad_bev = values(rng, (1, 80, 20, 30), dtype)
+    rays, origins = rays_of(6, rng)
+    depths = np.linspace(0.1, 5, 20, dtype=np.float32)
+    return {
+        "voxelize": voxelize(backend, points, np.array([4_000], np.int32), GRID, dtype),
+        "pillar_max": pillar_max(backend, features, cells, (1, 20, 30)),
+        "bev_pool": bev_pool(backend, *case.inputs),
+        "bev_pool_backward": bev_pool_backward(backend, grad_bev, *case.inputs[:4]),
+        "frustum_index": frustum_index(backend, rays, origins, depths, (4, 6), 4, GRID),
+    }
+
+
+CROWDED = ["voxelize", "pillar_max", "bev_pool", "bev_pool_backward", "frustum_index"]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.parametrize("name", CROWDED)
+def test_same_bits_in_any_order_of_threads(backend: Any, name: str, dtype: Any) -> None:
+    call = crowded_calls(backend, dtype)[name]
+    first = outcome(call)
+    for seed in range(1, 101 if isinstance(backend, Device) else 6):
+        backend.seed(seed)
+        again = outcome(call)
+        assert all(same_bits(one, other) for one, other in zip(again, first, strict=True)), f"run {seed}"
+
+
+def test_a_crowded_cell_is_summed_to_float64s_value(backend: Backend) -> None:
+    case = random_frustum(np.random.default_rng(2), 2, (60, 5, 8), 16, (1, 1, 2))
+    assert np.diff(case.starts).max() > 1000
+    (ours,) = outcome(bev_pool(backend, *case.inputs))
+    exact = pool_reference.bev_pool(case.depth.astype(np.float64), case.context.astype(np.float64), *case.inputs[2:])
+    assert close(ours, exact)
+
+
+@pytest.mark.parametrize("starts", [[0, 9, 4, 7], [-5, 3, 3, 99], [2, 2, 2, 2], [8, 0, 8, 0]])
+def test_tables_that_are_none_are_made_harmless_as_on_the_cpu(backend: Backend, starts: list[int]) -> None:
+    rng = np.random.default_rng(3)
+    depth, context = rng.random((1, 4, 1, 2)).astype(np.float32), rng.random((1, 5, 1, 2)).astype(np.float32)
+    points = np.array([0, 7, -1, 3, 8, 99, -(2**31), 2**31 - 1], np.int32)
+    inputs = (depth, context, points, np.array(starts, np.int32))
+    (ours,) = outcome(bev_pool(backend, *inputs, 1, 1, 3))
+    assert close(ours, pool_reference.bev_pool(*inputs, 1, 1, 3))
+
+
+def test_a_point_listed_twice_gives_the_same_gradients_in_any_order_of_threads(backend: Any) -> None:
+    rng = np.random.default_rng(4)
+    depth, context = rng.random((1, 4, 1, 2)).astype(np.float32), rng.random((1, 5, 1, 2)).astype(np.float32)
+    points = np.tile(np.arange(8, dtype=np.int32), 40)
+    call = bev_pool_backward(
+        backend, rng.random((1, 5, 1, 40)).astype(np.float32), depth, context, points, np.arange(41, dtype=np.int32) * 8
+    )
+    first = outcome(call)
+    for seed in range(10):
+        backend.seed(seed)
+        assert all(same_bits(one, other) for one, other in zip(outcome(call), first, strict=True))
+
+
+def test_more_cells_than_one_round_of_the_prefix_sum(backend: Backend) -> None:
+    rng = np.random.default_rng(6)
+    size = (1, 740, 750)  # 271 tiles of 2048 cells, one block takes 256 of their sums at a time
+    features = values(rng, (3_000, 1), np.float32)
+    cells = rng.integers(0, 740 * 750, 3_000).astype(np.int32)
+    ours = outcome(pillar_max(backend, features, cells, size))
+    theirs = max_reference.pillar_max_with_argmax(features, cells, *size)
+    assert same_bits(ours[0], theirs[0])
+    assert same_bits(ours[1], theirs[1])
+
+
+def test_nothing_to_do_is_done(backend: Backend) -> None:
+    size = (2, 3, 4)
+    features, cells = outcome(voxelize(backend, np.zeros((0, 5), np.float32), np.zeros(2, np.int32), GRID))
+    assert features.shape == (0, 11) and cells.shape == (0,)
+    bev, argmax = outcome(pillar_max(backend, np.zeros((0, 9), np.float32), np.zeros(0, np.int32), size))
+    assert not bev.any() and (argmax == -1).all()
+    assert outcome(pillar_max(backend, np.zeros((5, 0), np.float32), np.zeros(5, np.int32), size))[0].size == 0
+    depth, context = np.ones((1, 2, 1, 1), np.float32), np.ones((1, 3, 1, 1), np.float32)
+    none, starts = np.zeros(0, np.int32), np.zeros(25, np.int32)
+    assert not outcome(bev_pool(backend, depth, context, none, starts, *size))[0].any()
+    for channels in (0, 3):
+        grad_bev = np.ones((2, channels, 3, 4), np.float32)
+        for gradient in outcome(bev_pool_backward(backend, grad_bev, depth, context[:, :channels], none, starts)):
+            assert not gradient.any()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", CROWDED)
+def test_two_streams_at_once(device: Device, name: str) -> None:
+    import torch
+
+    expected = outcome(crowded_calls(device)[name])
+    calls, streams = [crowded_calls(device)[name] for _ in range(2)], [torch.cuda.Stream() for _ in range(2)]
+    torch.cuda.synchronize()
+    for _ in range(20):
+        for call, stream in zip(calls, streams, strict=True):
+            with torch.cuda.stream(stream):
+                call.run()
+    torch.cuda.synchronize()
+    for call in calls:
+        assert all(same_bits(one, other) for one, other in zip(call.results(), expected, strict=True))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", CROWDED)
+def test_captured_in_a_graph(device: Device, name: str) -> None:
+    import torch
+
+    call = crowded_calls(device)[name]
+    expected = outcome(call)  # the first launch loads the kernels
+    fresh = crowded_calls(device)[name]
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        fresh.run()
+    for _ in range(3):
+        graph.replay()
+    torch.cuda.synchronize()
+    assert all(same_bits(one, other) for one, other in zip(fresh.results(), expected, strict=True))
+
+
+@pytest.mark.gpu
+def test_more_than_2_to_the_31_outputs(device: Device) -> None:
+    import torch
+
+    if torch.cuda.mem_get_info()[0] < 12 * 2**30:
+        pytest.skip("needs 12 GB of free device memory")
+    channels, side = 40, 8192  # 2.7e9 halves
+    features = np.ones((3, channels), np.float16) * np.array([[1], [2], [3]], np.float16)
+    cells = np.array([0, side * side - 1, side * side // 2], np.int32)
+    (bev,) = outcome(pillar_max(device, features, cells, (1, side, side), argmax=False))
+    assert np.array_equal(bev.reshape(channels, -1)[:, cells], features.T)
+    assert np.count_nonzero(bev) == features.size
