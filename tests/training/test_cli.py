@@ -1,6 +1,9 @@
 """``vexkd train`` and ``vexkd eval`` as a user meets them: on one real keyframe, and with mistakes."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -94,6 +97,22 @@ def test_a_wrong_split_and_a_wrong_radius_are_told(capsys, run_folder, real_data
     assert "unknown split 'weekend'" in said
     said = mistake(capsys, "eval", str(run_folder), "--data", str(real_data), "--split", "all", "--match", "0")
     assert "above 0" in said
+
+
+def test_two_processes_share_the_work(real_data, tmp_path):
+    """Lightning's launcher starts the command again for each further process."""
+    settings = f"data.root={real_data} train.devices=2 train.epochs=1 train.repeat=4 model.grid.cell=3.2 "
+    settings += "model.lidar.pillar=3.2"
+    options = [part for setting in settings.split() for part in ("--set", setting)]
+    command = [sys.executable, "-m", "vexkd", "train", str(CONFIGS / "one-frame" / "lidar.yaml"), *options]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*command, "--out", str(tmp_path / "run")], cwd=CONFIGS.parent, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [2]
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["metrics"]["mAP"] >= 0
 
 
 @pytest.mark.parametrize(

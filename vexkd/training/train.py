@@ -4,7 +4,10 @@ import json
 import logging
 import os
 import pickle
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +31,7 @@ from vexkd.training.samples import open_dataset
 
 logger = logging.getLogger(__name__)
 
-_MAY_CHANGE = ("data.root", "data.workers", "data.cache", "train.devices")
+_MAY_CHANGE = ("data.root", "data.workers", "data.cache")
 """Settings that a resumed run may have otherwise than its first part: they do not change the result."""
 
 
@@ -74,16 +77,19 @@ def train(config: Config, out: Path, resume: bool = False, progress: bool = True
     if config.train.evaluate_every:
         callbacks.append(Evaluate(config.train.evaluate_every, evaluated, log))
     if progress:
-        callbacks.append(TQDMProgressBar(refresh_rate=10))
-    trainer = _trainer(config, out, callbacks, progress)
+        callbacks.append(TQDMProgressBar(refresh_rate=1 if sys.stdout.isatty() else 20))
     started = time.monotonic()
-    try:
-        trainer.fit(stage, ckpt_path=checkpoint, weights_only=True)
-    except SystemExit:
-        # Lightning turns Ctrl+C into an exit.
-        logger.warning("stopped in epoch %d; go on with --resume", trainer.current_epoch)
-        raise
+    with _torch_settings_kept():
+        trainer = _trainer(config, out, callbacks, progress)
+        try:
+            trainer.fit(stage, ckpt_path=checkpoint, weights_only=True)
+        except SystemExit:
+            # Lightning turns Ctrl+C into an exit.
+            logger.warning("stopped in epoch %d; go on with --resume", trainer.current_epoch)
+            raise
     seconds = round(time.monotonic() - started, 1)
+    # Lightning leaves the model on the CPU.
+    model.to(trainer.strategy.root_device)
     result: dict[str, Any] = {}
     if trainer.is_global_zero:
         save_stage(out, stage)
@@ -155,6 +161,21 @@ def _differences(one: Any, other: Any, name: str = "") -> list[str]:
 def _first_process() -> bool:
     """Whether this is not one of the processes that lightning's launcher started beside the first."""
     return int(os.environ.get("LOCAL_RANK", "0")) == 0 and int(os.environ.get("NODE_RANK", "0")) == 0
+
+
+@contextmanager
+def _torch_settings_kept() -> Iterator[None]:
+    """Undo afterwards what a deterministic trainer sets for the whole process."""
+    before = torch.are_deterministic_algorithms_enabled()
+    settings: Any = torch.utils.deterministic
+    fill = settings.fill_uninitialized_memory
+    # Filling every fresh tensor with NaN finds mistakes; it makes nothing here more deterministic and costs a tenth.
+    settings.fill_uninitialized_memory = False
+    try:
+        yield
+    finally:
+        settings.fill_uninitialized_memory = fill
+        torch.use_deterministic_algorithms(before)
 
 
 def _quiet() -> None:
