@@ -1,5 +1,7 @@
 """Camera branch: frustum geometry, view transform, pretrained weights."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +52,11 @@ def test_frustum_points_lie_where_the_camera_model_says() -> None:
             assert -1e-4 <= column <= 1 + 1e-4 and -1e-4 <= row <= 1 + 1e-4
             checked += 1
     assert checked > 100
+
+
+def test_frustum_inputs_need_no_torch() -> None:
+    code = "import sys, vexkd.models.frustum; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode == 0
 
 
 def test_feature_changes_only_where_the_camera_looks() -> None:

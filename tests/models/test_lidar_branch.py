@@ -4,6 +4,7 @@ import pytest
 import torch
 from tiny_models import GRID, tiny_config, tiny_inputs
 
+from vexkd.config import LidarConfig
 from vexkd.models.inputs import Inputs
 from vexkd.models.lidar_branch import LidarBranch
 
@@ -61,6 +62,14 @@ def test_a_point_lands_in_its_own_cell() -> None:
     assert len(rows) > 0
     assert (rows - int((-2.5 - GRID.y[0]) // GRID.cell)).abs().max() <= 2
     assert (columns - int((9.0 - GRID.x[0]) // GRID.cell)).abs().max() <= 2
+
+
+@pytest.mark.parametrize("ratio", [1, 2, 4])
+def test_stages_halve_from_pillars_to_cells(ratio: int) -> None:
+    model = LidarBranch(LidarConfig(pillar=GRID.cell / ratio, point_channels=4, layers=2, channels=12), GRID).eval()
+    assert model(tiny_inputs(tiny_config("lidar"))).shape == (2, 12, GRID.height, GRID.width)
+    widths = [block[0].out_channels for block in model.stages]
+    assert widths == {1: [12, 12], 2: [4, 4, 12, 12], 4: [4, 4, 8, 8, 12, 12]}[ratio]
 
 
 def test_missing_input_is_named() -> None:
