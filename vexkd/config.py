@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from vexkd.classes import DETECTION_CLASSES
 from vexkd.geometry import BevGrid
@@ -243,6 +243,12 @@ class TrainConfig(Section):
     init: Path | None = None
     """Run folder whose weights initialise those modules of the model that have the same names and shapes."""
     augment: AugmentConfig = AugmentConfig()
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        # YAML reads 32 as a number.
+        return str(value) if isinstance(value, int) else value
 
 
 class Config(Section):
