@@ -11,8 +11,8 @@
 
 // A leaf function compiled for the baseline, AVX2 and AVX-512; the loader picks one. Contraction into fused
 // multiply-add is off for the whole library, so all versions give the same bits. Sanitizers do not bear ifuncs.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__GLIBC__) && !defined(VEXKD_SANITIZE)
-#define VEXKD_CLONES __attribute__((target_clones("default", "arch=haswell", "arch=skylake-avx512")))
+#if defined(__x86_64__) && __GNUC__ >= 12 && !defined(__clang__) && defined(__GLIBC__) && !defined(VEXKD_SANITIZE)
+#define VEXKD_CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
 #else
 #define VEXKD_CLONES
 #endif
@@ -59,6 +59,7 @@ struct Half {
 VEXKD_INLINE float load(float value) { return value; }
 VEXKD_INLINE float load(Half value) { return half_to_float(value.bits); }
 VEXKD_INLINE void store(float value, float* to) { *to = value; }
+VEXKD_INLINE void store(int32_t value, int32_t* to) { *to = value; }
 VEXKD_INLINE void store(float value, Half* to) { to->bits = float_to_half(value); }
 
 // The caller's workspace, or memory of the call's own where the caller gave none.

@@ -13,6 +13,7 @@ namespace vexkd {
 namespace {
 
 constexpr int64_t kPixels = 256;  // pixels of a row at a time
+constexpr int64_t kLanes = 16;    // rows are computed in whole vectors
 constexpr int64_t kMaxChunks = 8;
 
 struct Frame {
@@ -39,28 +40,31 @@ VEXKD_INLINE void aim(const Frame& frame, int64_t view, int64_t y, int64_t first
 
 // Cells of all depth bins of row y of a camera; -1 outside the grid.
 VEXKD_CLONES void locate_row(const Frame& frame, int64_t view, int64_t y, int32_t* cells) {
-  const vexkd_grid& grid = frame.grid;
+  const vexkd_grid grid = frame.grid;  // a copy: no store can change it
   const float* origin = frame.origins + view * 3;
+  const float origin_x = origin[0], origin_y = origin[1], origin_z = origin[2];
   const float limit_x = static_cast<float>(grid.width), limit_y = static_cast<float>(grid.height);
   const int32_t first_cell = static_cast<int32_t>(view / frame.views_per_sample) * grid.height * grid.width;
   float direction[3][kPixels];
+  int32_t located[kPixels];
   for (int64_t first = 0; first < frame.width; first += kPixels) {
     const int64_t n = std::min(kPixels, frame.width - first);
-    aim(frame, view, y, first, n, direction);
+    const int64_t padded = ceil_divide(n, kLanes) * kLanes;
+    aim(frame, view, y, first, padded, direction);
     for (int64_t bin = 0; bin < frame.bins; ++bin) {
       const float depth = frame.depths[bin];
-      int32_t* row = cells + ((view * frame.bins + bin) * frame.height + y) * frame.width + first;
-      for (int64_t i = 0; i < n; ++i) {
-        const float px = direction[0][i] * depth + origin[0], py = direction[1][i] * depth + origin[1];
-        const float pz = direction[2][i] * depth + origin[2];
+      for (int64_t i = 0; i < padded; ++i) {
+        const float px = direction[0][i] * depth + origin_x, py = direction[1][i] * depth + origin_y;
+        const float pz = direction[2][i] * depth + origin_z;
         const float ix = std::floor((px - grid.x_min) / grid.cell_x);
         const float iy = std::floor((py - grid.y_min) / grid.cell_y);
         const bool inside =
             (ix >= 0) & (ix < limit_x) & (iy >= 0) & (iy < limit_y) & (pz >= grid.z_min) & (pz < grid.z_max);
         const int32_t column_index = static_cast<int32_t>(inside ? ix : 0.0F);
         const int32_t row_index = static_cast<int32_t>(inside ? iy : 0.0F);
-        row[i] = inside ? first_cell + row_index * grid.width + column_index : -1;
+        located[i] = inside ? first_cell + row_index * grid.width + column_index : -1;
       }
+      std::copy_n(located, n, cells + ((view * frame.bins + bin) * frame.height + y) * frame.width + first);
     }
   }
 }

@@ -6,14 +6,18 @@
 #include "checks.h"
 #include "cpu.h"
 #include "parallel.h"
+#include "stream.h"
 
-// Forward: the rows of each cell become a linked list in ascending order; then every task owns a span of cells, takes
-// the maxima of the cells that have points, and writes every channel's stretch of the output once.
+// Forward: the rows of each cell become a linked list in ascending order. Then every task owns a span of cells: it
+// flattens their lists, so that features can be fetched ahead, takes the maxima, and writes every channel's stretch of
+// the output once.
 namespace vexkd {
 namespace {
 
 constexpr int64_t kSpan = 256;     // cells of one task
 constexpr int64_t kChannels = 64;  // channels at a time
+constexpr int64_t kRows = 512;     // rows flattened at a time
+constexpr int64_t kAhead = 8;      // rows fetched ahead
 
 struct Lists {
   const int32_t* head;  // first row of a cell, or -1
@@ -31,59 +35,77 @@ void link_rows(const int32_t* cells, int64_t points, int64_t begin, int64_t end,
   }
 }
 
-// NaN and -infinity are never greater than the lowest, so they are ignored.
-template <typename T>
-VEXKD_INLINE void take_row(const T* row, int64_t n, float* best) {
-  for (int64_t c = 0; c < n; ++c) {
-    const float value = load(row[c]);
-    best[c] = value > best[c] ? value : best[c];
-  }
-}
-
-template <typename T>
-VEXKD_INLINE void take_row(const T* row, int64_t n, int32_t index, float* best, int32_t* winner) {
-  for (int64_t c = 0; c < n; ++c) {
-    const float value = load(row[c]);
-    const bool wins = value > best[c];
-    best[c] = wins ? value : best[c];
-    winner[c] = wins ? index : winner[c];
-  }
-}
-
 constexpr float kLowest = -std::numeric_limits<float>::infinity();
 
-// Maxima of channels first .. first + n - 1 of the cell whose list starts at `row`; `winner` may be null.
-template <typename T>
-VEXKD_INLINE void reduce_cell(const T* features, int64_t channels, const Lists& lists, int32_t row, int64_t first,
-                              int64_t n, float* best, int32_t* winner) {
-  for (int64_t c = 0; c < n; ++c) best[c] = kLowest;
-  if (winner != nullptr) {
-    for (int64_t c = 0; c < n; ++c) winner[c] = -1;
-    for (; row >= 0; row = lists.next[row]) take_row(features + row * channels + first, n, row, best, winner);
-  } else {
-    for (; row >= 0; row = lists.next[row]) take_row(features + row * channels + first, n, best);
+// Rows of features, each with the place of its maxima.
+struct Flat {
+  int32_t row[kRows];
+  int32_t place[kRows];
+  int64_t size = 0;
+
+  void add(int32_t new_row, int64_t new_place) {
+    row[size] = new_row;
+    place[size++] = static_cast<int32_t>(new_place);
   }
-  for (int64_t c = 0; c < n; ++c) best[c] = best[c] == kLowest ? 0.0F : best[c] + 0.0F;  // -0 becomes +0
+};
+
+// Take the rows into their maxima, best (places, kChannels), from channel `first` on; `winner` may be null. NaN and
+// -infinity are never greater than the lowest, so they are ignored.
+template <typename T>
+VEXKD_INLINE void take_rows(const T* features, int64_t channels, int64_t first, int64_t n, const Flat& flat,
+                            float* best, int32_t* winner) {
+  for (int64_t k = 0; k < flat.size; ++k) {
+    if (k + kAhead < flat.size) {
+      const T* ahead = features + flat.row[k + kAhead] * channels + first;
+      for (int64_t c = 0; c < n; c += 64 / static_cast<int64_t>(sizeof(T))) __builtin_prefetch(ahead + c);
+    }
+    const int32_t index = flat.row[k];
+    const T* row = features + index * channels + first;
+    float* top = best + flat.place[k] * kChannels;
+    if (winner == nullptr) {
+      for (int64_t c = 0; c < n; ++c) {
+        const float value = load(row[c]);
+        top[c] = value > top[c] ? value : top[c];
+      }
+      continue;
+    }
+    int32_t* source = winner + flat.place[k] * kChannels;
+    for (int64_t c = 0; c < n; ++c) {
+      const float value = load(row[c]);
+      source[c] = value > top[c] ? index : source[c];
+      top[c] = value > top[c] ? value : top[c];
+    }
+  }
 }
 
-VEXKD_CLONES void reduce_float(const float* features, int64_t channels, const Lists& lists, int32_t row, int64_t first,
-                               int64_t n, float* best, int32_t* winner) {
-  reduce_cell(features, channels, lists, row, first, n, best, winner);
+VEXKD_CLONES void take_float(const float* features, int64_t channels, int64_t first, int64_t n, const Flat& flat,
+                             float* best, int32_t* winner) {
+  take_rows(features, channels, first, n, flat, best, winner);
 }
 
-VEXKD_CLONES void reduce_half(const Half* features, int64_t channels, const Lists& lists, int32_t row, int64_t first,
-                              int64_t n, float* best, int32_t* winner) {
-  reduce_cell(features, channels, lists, row, first, n, best, winner);
+VEXKD_CLONES void take_half(const Half* features, int64_t channels, int64_t first, int64_t n, const Flat& flat,
+                            float* best, int32_t* winner) {
+  take_rows(features, channels, first, n, flat, best, winner);
 }
 
-void reduce(const float* features, int64_t channels, const Lists& lists, int32_t row, int64_t first, int64_t n,
-            float* best, int32_t* winner) {
-  reduce_float(features, channels, lists, row, first, n, best, winner);
+void take(const float* features, int64_t channels, int64_t first, int64_t n, const Flat& flat, float* best,
+          int32_t* winner) {
+  take_float(features, channels, first, n, flat, best, winner);
 }
 
-void reduce(const Half* features, int64_t channels, const Lists& lists, int32_t row, int64_t first, int64_t n,
-            float* best, int32_t* winner) {
-  reduce_half(features, channels, lists, row, first, n, best, winner);
+void take(const Half* features, int64_t channels, int64_t first, int64_t n, const Flat& flat, float* best,
+          int32_t* winner) {
+  take_half(features, channels, first, n, flat, best, winner);
+}
+
+// One channel's stretch of an output: `empty` but for the filled cells.
+template <typename T, typename From>
+void write_stretch(T empty, const From* values, const int64_t* filled, int64_t count, int64_t n, bool streamed, T* to) {
+  T stretch[kSpan];
+  T* line = streamed ? stretch : to;
+  std::fill(line, line + n, empty);
+  for (int64_t k = 0; k < count; ++k) store(values[k * kChannels], line + filled[k]);
+  if (streamed) stream_copy(to, line, static_cast<size_t>(n) * sizeof(T));
 }
 
 struct Plane {
@@ -93,7 +115,7 @@ struct Plane {
 // Cells start .. start + n - 1 of one sample: all channels of bev and, if wanted, of argmax.
 template <typename T>
 void reduce_span(const T* features, const Lists& lists, const Plane& plane, int64_t sample, int64_t start, int64_t n,
-                 T* bev, int32_t* argmax) {
+                 bool streamed, T* bev, int32_t* argmax) {
   float best[kSpan * kChannels];
   int32_t winner[kSpan * kChannels];
   int64_t filled[kSpan], count = 0;
@@ -103,17 +125,25 @@ void reduce_span(const T* features, const Lists& lists, const Plane& plane, int6
   }
   for (int64_t first = 0; first < plane.channels; first += kChannels) {
     const int64_t block = std::min(kChannels, plane.channels - first);
+    std::fill(best, best + count * kChannels, kLowest);
+    if (argmax != nullptr) std::fill(winner, winner + count * kChannels, -1);
+    Flat flat;
+    const auto flush = [&] {
+      take(features, plane.channels, first, block, flat, best, argmax == nullptr ? nullptr : winner);
+      flat.size = 0;
+    };
     for (int64_t k = 0; k < count; ++k) {
-      reduce(features, plane.channels, lists, head[filled[k]], first, block, best + k * kChannels,
-             argmax == nullptr ? nullptr : winner + k * kChannels);
+      for (int32_t row = head[filled[k]]; row >= 0; row = lists.next[row]) {
+        flat.add(row, k);
+        if (flat.size == kRows) flush();
+      }
     }
+    flush();
+    for (int64_t i = 0; i < count * kChannels; ++i) best[i] = best[i] == kLowest ? 0.0F : best[i] + 0.0F;  // no -0
     for (int64_t c = 0; c < block; ++c) {
       const int64_t offset = (sample * plane.channels + first + c) * plane.cells + start;
-      std::fill(bev + offset, bev + offset + n, T{});
-      for (int64_t k = 0; k < count; ++k) store(best[k * kChannels + c], bev + offset + filled[k]);
-      if (argmax == nullptr) continue;
-      std::fill(argmax + offset, argmax + offset + n, -1);
-      for (int64_t k = 0; k < count; ++k) argmax[offset + filled[k]] = winner[k * kChannels + c];
+      write_stretch(T{}, best + c, filled, count, n, streamed, bev + offset);
+      if (argmax != nullptr) write_stretch(-1, winner + c, filled, count, n, streamed, argmax + offset);
     }
   }
 }
@@ -182,13 +212,16 @@ vexkd_status vexkd_pillar_max_cpu(const void* features, vexkd_dtype dtype, const
     link_rows(cells, points, all_cells * part / workers, all_cells * (part + 1) / workers, head, next);
   });
   const Lists lists = {head, next};
+  const bool streamed = product({all_cells, channels, static_cast<int64_t>(dtype_size(dtype))}) >= kStreamBytes;
   for_spans(workers, batch, plane.cells, [&](int64_t sample, int64_t start, int64_t n) {
     if (dtype == VEXKD_F32) {
-      reduce_span(static_cast<const float*>(features), lists, plane, sample, start, n, static_cast<float*>(bev),
-                  argmax);
+      reduce_span(static_cast<const float*>(features), lists, plane, sample, start, n, streamed,
+                  static_cast<float*>(bev), argmax);
     } else {
-      reduce_span(static_cast<const Half*>(features), lists, plane, sample, start, n, static_cast<Half*>(bev), argmax);
+      reduce_span(static_cast<const Half*>(features), lists, plane, sample, start, n, streamed, static_cast<Half*>(bev),
+                  argmax);
     }
+    if (streamed) stream_fence();
   });
   return VEXKD_OK;
 }
@@ -197,8 +230,8 @@ vexkd_status vexkd_pillar_max_backward_cpu(const void* grad_bev, vexkd_dtype dty
                                            int32_t points, int32_t channels, int32_t batch, int32_t height,
                                            int32_t width, void* grad_features, int32_t threads) {
   using namespace vexkd;
-  const vexkd_status status = check_pillar_max_backward(grad_bev, dtype, argmax, points, channels, batch, height,
-                                                        width, grad_features);
+  const vexkd_status status =
+      check_pillar_max_backward(grad_bev, dtype, argmax, points, channels, batch, height, width, grad_features);
   if (status != VEXKD_OK || points == 0 || channels == 0) return status;
   const Plane plane = {channels, int64_t{height} * width};
   const int32_t workers = resolve_threads(threads);

@@ -6,10 +6,11 @@
 #include "checks.h"
 #include "cpu.h"
 #include "parallel.h"
+#include "stream.h"
 
-// Three passes. Locate: cell and fixed-point offset of every point. Sum: per pillar in int64, each thread for the
-// pillars it owns, so any order gives the same bits; a pillar's first point leads it and holds its sums. Describe:
-// write the features.
+// Collect: every thread walks its slice of the points, writes their cells and sums their offsets by pillar in a table
+// of its own. Merge: the tables become one. Describe: every thread writes the features of chunks of points. The sums
+// are int64, so neither slices nor order change a bit.
 namespace vexkd {
 namespace {
 
@@ -58,13 +59,32 @@ struct Block {
   int32_t cell[kBlock];
 };
 
-// Fixed-point offset and a one, which sums to the count.
-struct alignas(16) Fixed {
-  int32_t value[4];
+// Sums over the points of one cell.
+struct alignas(32) Pillar {
+  int64_t sum[3];  // fixed-point offsets
+  int32_t count;
+  int32_t cell;
 };
 
-struct alignas(32) Sum {
-  int64_t value[4];
+// Pillars in the order of their first points, found by cell. The index is never cleared, for it may be far larger than
+// the cloud: an entry counts only if the pillar it points to names the same cell.
+struct Table {
+  int32_t* index;  // one entry per cell, of any value
+  Pillar* pillars;
+  int32_t used;
+  int32_t base;  // number of the first pillar among those of all tables
+
+  VEXKD_INLINE int32_t find_or_add(int32_t cell) {
+    const int32_t known = index[cell];
+    if (known >= 0 && known < used && pillars[known].cell == cell) return known;
+    pillars[used] = {{0, 0, 0}, 0, cell};
+    index[cell] = used;
+    return used++;
+  }
+};
+
+struct Mean {
+  float value[4];  // the last is padding
 };
 
 VEXKD_INLINE float along(const Axis& axis, float value) { return std::floor((value - axis.low) / axis.cell); }
@@ -72,7 +92,7 @@ VEXKD_INLINE float along(const Axis& axis, float value) { return std::floor((val
 VEXKD_INLINE float centre(const Axis& axis, float index) { return (index + 0.5F) * axis.cell + axis.low; }
 
 // Points rows .. rows + n - 1; first_cell is the sample's first.
-VEXKD_INLINE void locate_block(const float* points, int64_t n, const Frame& frame, int32_t first_cell, Block& block) {
+VEXKD_INLINE void locate_block(const float* points, int64_t n, const Frame frame, int32_t first_cell, Block& block) {
   float column[kColumns][kBlock];
   for (int64_t i = 0; i < n; ++i) {
     for (int k = 0; k < kColumns; ++k) column[k][i] = points[i * kColumns + k];
@@ -94,98 +114,192 @@ VEXKD_INLINE void locate_block(const float* points, int64_t n, const Frame& fram
   }
 }
 
-VEXKD_CLONES void locate(const float* points, int64_t n, const Frame& frame, int32_t first_cell, int32_t* cells,
-                         Fixed* fixed) {
+// Cells of n points, their pillars in `table`, and in `slots` the number of each one's pillar. Returns how many are
+// used.
+VEXKD_CLONES int32_t collect(const float* points, int64_t n, const Frame& frame, int32_t first_cell, Table table,
+                             int32_t* cells, int32_t* slots) {
   Block block;
+  int32_t fixed[3][kBlock];
   for (int64_t start = 0; start < n; start += kBlock) {
     const int64_t size = std::min(kBlock, n - start);
     locate_block(points + start * kColumns, size, frame, first_cell, block);
-    for (int64_t i = 0; i < size; ++i) {
-      cells[start + i] = block.cell[i];
-      for (int axis = 0; axis < 3; ++axis) {
-        float scaled = block.offset[axis][i] * frame.scale[axis];
+    for (int axis = 0; axis < 3; ++axis) {
+      const float scale = frame.scale[axis];
+      for (int64_t i = 0; i < size; ++i) {
+        float scaled = block.offset[axis][i] * scale;
         scaled = scaled < -0x1p30F ? -0x1p30F : scaled;
         scaled = scaled < 0x1p30F ? scaled : 0x1p30F;
-        fixed[start + i].value[axis] = static_cast<int32_t>(std::nearbyint(scaled));
+        fixed[axis][i] = static_cast<int32_t>(std::rint(scaled));
       }
-      fixed[start + i].value[3] = 1;
+    }
+    for (int64_t i = 0; i < size; ++i) {
+      cells[start + i] = block.cell[i];
+      if (block.cell[i] < 0) continue;
+      const int32_t slot = table.find_or_add(block.cell[i]);
+      slots[start + i] = table.base + slot;
+      Pillar& pillar = table.pillars[slot];
+      for (int axis = 0; axis < 3; ++axis) pillar.sum[axis] += fixed[axis][i];
+      ++pillar.count;
     }
   }
+  return table.used;
 }
 
-// Owner of a cell among `owners`, by blocks of 16 cells so that two owners' entries share no cache line.
-VEXKD_INLINE uint32_t owner_of(int32_t cell, uint32_t owners) {
-  const uint32_t hash = (static_cast<uint32_t>(cell) >> 4) * 0x9E3779B1U;
-  return static_cast<uint32_t>((static_cast<uint64_t>(hash) * owners) >> 32);
-}
-
-// leaders[i]: the first point of point i's pillar; sums[leader]: the pillar's sums. `first` has an entry per cell; only
-// those of cells with points are touched, for the grid may be far larger than the cloud.
-VEXKD_CLONES void sum(const int32_t* cells, const Fixed* fixed, int64_t n, uint32_t owner, uint32_t owners,
-                      int32_t* first, int32_t* leaders, Sum* sums) {
-  for (int64_t i = 0; i < n; ++i) {
-    if (cells[i] >= 0 && owner_of(cells[i], owners) == owner) first[cells[i]] = -1;
-  }
-  for (int64_t i = 0; i < n; ++i) {
-    if (cells[i] < 0 || owner_of(cells[i], owners) != owner) continue;
-    int32_t& leader = first[cells[i]];
-    if (leader < 0) {
-      leader = static_cast<int32_t>(i);
-      sums[i] = Sum{};
-    }
-    leaders[i] = leader;
-    for (int k = 0; k < 4; ++k) sums[leader].value[k] += fixed[i].value[k];
-  }
-}
-
+// Features of n points; the i-th belongs to pillar slots[i], or renamed[slots[i]] if there is `renamed`.
 template <typename T>
-VEXKD_INLINE void describe_blocks(const float* points, int64_t n, const Frame& frame, int32_t first_cell,
-                                  const int32_t* leaders, const Sum* sums, T* features) {
+VEXKD_INLINE void describe_blocks(const float* points, int64_t n, const Frame& frame, const int32_t* slots,
+                                  const int32_t* renamed, const Mean* means, bool streamed, T* features) {
   Block block;
-  float total[3][kBlock], count[kBlock];
+  alignas(64) T rows[kBlock * kFeatures];
   for (int64_t start = 0; start < n; start += kBlock) {
     const int64_t size = std::min(kBlock, n - start);
-    const float* rows = points + start * kColumns;
-    locate_block(rows, size, frame, first_cell, block);
+    const float* from = points + start * kColumns;
+    locate_block(from, size, frame, 0, block);
     for (int64_t i = 0; i < size; ++i) {
-      const bool kept = block.cell[i] >= 0;
-      const Sum all = kept ? sums[leaders[start + i]] : Sum{{0, 0, 0, 1}};
-      for (int axis = 0; axis < 3; ++axis) total[axis][i] = static_cast<float>(all.value[axis]);
-      count[i] = static_cast<float>(all.value[3]);
-    }
-    for (int axis = 0; axis < 3; ++axis) {
-      for (int64_t i = 0; i < size; ++i) total[axis][i] = total[axis][i] / count[i] * frame.inverse[axis];
-    }
-    for (int64_t i = 0; i < size; ++i) {
-      const bool kept = block.cell[i] >= 0;
-      T* row = features + (start + i) * kFeatures;
-      for (int k = 0; k < kColumns; ++k) store(kept ? rows[i * kColumns + k] : 0.0F, row + k);
+      T* row = rows + i * kFeatures;
+      if (block.cell[i] < 0) {
+        for (int k = 0; k < kFeatures; ++k) row[k] = T{};
+        continue;
+      }
+      const int32_t slot = slots[start + i];
+      const Mean& mean = means[renamed == nullptr ? slot : renamed[slot]];
+      for (int k = 0; k < kColumns; ++k) store(from[i * kColumns + k], row + k);
       for (int axis = 0; axis < 3; ++axis) {
         const float offset = block.offset[axis][i];
-        store(kept ? offset - total[axis][i] : 0.0F, row + kColumns + axis);
-        store(kept ? offset : 0.0F, row + kColumns + 3 + axis);
+        store(offset - mean.value[axis], row + kColumns + axis);
+        store(offset, row + kColumns + 3 + axis);
       }
+    }
+    T* to = features + start * kFeatures;
+    const size_t bytes = static_cast<size_t>(size) * kFeatures * sizeof(T);
+    if (streamed) {
+      stream_copy(to, rows, bytes);
+    } else {
+      std::memcpy(to, rows, bytes);
     }
   }
 }
 
-VEXKD_CLONES void describe(const float* points, int64_t n, const Frame& frame, int32_t first_cell,
-                           const int32_t* leaders, const Sum* sums, float* features) {
-  describe_blocks(points, n, frame, first_cell, leaders, sums, features);
+VEXKD_CLONES void describe(const float* points, int64_t n, const Frame& frame, const int32_t* slots,
+                           const int32_t* renamed, const Mean* means, bool streamed, float* features) {
+  describe_blocks(points, n, frame, slots, renamed, means, streamed, features);
 }
 
-VEXKD_CLONES void describe_half(const float* points, int64_t n, const Frame& frame, int32_t first_cell,
-                                const int32_t* leaders, const Sum* sums, Half* features) {
-  describe_blocks(points, n, frame, first_cell, leaders, sums, features);
+VEXKD_CLONES void describe_half(const float* points, int64_t n, const Frame& frame, const int32_t* slots,
+                                const int32_t* renamed, const Mean* means, bool streamed, Half* features) {
+  describe_blocks(points, n, frame, slots, renamed, means, streamed, features);
 }
 
-size_t workspace_bytes(int32_t batch, int32_t capacity, const vexkd_grid& grid) {
-  if (capacity == 0) return 0;
-  const size_t fixed = Scratch::block_bytes(product({batch, capacity, sizeof(Fixed)}));
-  const size_t sums = Scratch::block_bytes(product({batch, capacity, sizeof(Sum)}));
-  const size_t leaders = Scratch::block_bytes(product({batch, capacity, 4}));
-  const size_t first = Scratch::block_bytes(product({batch, grid.height, grid.width, 4}));
-  return saturating_add(saturating_add(fixed, sums), saturating_add(leaders, first));
+// Sizes of a call, and how its memory is laid out.
+struct Plan {
+  Plan(int32_t batch, int32_t capacity, const vexkd_grid& grid)
+      : rows(int64_t{batch} * capacity),
+        sample_cells(int64_t{grid.height} * grid.width),
+        cells(sample_cells * batch),
+        slices(std::clamp<int64_t>(kIndexBudget / cells, 1, kMaxSlices)) {}
+
+  size_t bytes() const {
+    if (rows == 0) return 0;
+    // max(cells, min(kMaxSlices * cells, kIndexBudget)): monotone in cells, although the number of slices is not. A
+    // cloud in one slice needs one index, else there is that of the merged table too.
+    const int64_t indices = std::max(cells, std::min(kMaxSlices * cells, kIndexBudget));
+    size_t total = Scratch::block_bytes(product({indices, 4}));
+    for (size_t block : {product({std::min(cells, kIndexBudget), 4}), product({rows, 2 * sizeof(Pillar)}),
+                         product({rows, sizeof(Mean)}), product({rows, 2 * 4}), size_t{4 * VEXKD_CPU_ALIGNMENT}}) {
+      total = saturating_add(total, Scratch::block_bytes(block));
+    }
+    return total;
+  }
+
+  static constexpr int64_t kMaxSlices = 8;
+  static constexpr int64_t kIndexBudget = int64_t{1} << 24;  // entries of all slices' indices together
+
+  int64_t rows, sample_cells, cells;
+  int64_t slices;  // at most
+};
+
+// The valid points of all samples, one after the other.
+struct Cloud {
+  const float* points;
+  const int32_t* counts;
+  int32_t batch, capacity;
+
+  int64_t valid(int64_t sample) const { return std::clamp(counts[sample], 0, capacity); }
+
+  int64_t total() const {
+    int64_t sum = 0;
+    for (int64_t sample = 0; sample < batch; ++sample) sum += valid(sample);
+    return sum;
+  }
+
+  // body(sample, first row, rows) for the part of each sample among the valid points begin .. end - 1.
+  template <typename Body>
+  void for_samples(int64_t begin, int64_t end, const Body& body) const {
+    int64_t before = 0;
+    for (int64_t sample = 0; sample < batch; ++sample) {
+      const int64_t first = std::max(begin, before) - before, last = std::min(end - before, valid(sample));
+      if (first < last) body(sample, sample * capacity + first, last - first);
+      before += valid(sample);
+    }
+  }
+};
+
+// Everything a call computes before the features.
+struct Pillars {
+  int32_t* slots;          // by row
+  const int32_t* renamed;  // by slot; null when one slice made all pillars
+  const Mean* means;       // by pillar
+};
+
+Mean mean_of(const Pillar& pillar, const Frame& frame) {
+  Mean mean = {};
+  const float count = static_cast<float>(pillar.count);
+  for (int axis = 0; axis < 3; ++axis) {
+    mean.value[axis] = static_cast<float>(pillar.sum[axis]) / count * frame.inverse[axis];
+  }
+  return mean;
+}
+
+Pillars find_pillars(const Cloud& cloud, const Frame& frame, const Plan& plan, int32_t threads, Scratch& scratch,
+                     int32_t* cells) {
+  const int64_t total = cloud.total();
+  const int64_t slices =
+      std::clamp<int64_t>(ceil_divide(total, 2 * kChunk), 1, std::min<int64_t>(threads, plan.slices));
+  const auto slice_begin = [&](int64_t slice) { return total * slice / slices; };
+  int32_t* slots = scratch.take<int32_t>(static_cast<size_t>(plan.rows));
+  int32_t* indices = scratch.take<int32_t>(static_cast<size_t>(slices * plan.cells));
+  Pillar* pillars = scratch.take<Pillar>(static_cast<size_t>(plan.rows));
+  Table tables[Plan::kMaxSlices];
+  parallel_for(threads, slices, [&](int64_t slice) {
+    Table& table = tables[slice];
+    const int64_t base = slice_begin(slice);
+    table = {indices + slice * plan.cells, pillars + base, 0, static_cast<int32_t>(base)};
+    cloud.for_samples(slice_begin(slice), slice_begin(slice + 1), [&](int64_t sample, int64_t row, int64_t n) {
+      const int32_t first_cell = static_cast<int32_t>(sample * plan.sample_cells);
+      table.used = collect(cloud.points + row * kColumns, n, frame, first_cell, table, cells + row, slots + row);
+    });
+  });
+
+  Mean* means = scratch.take<Mean>(static_cast<size_t>(plan.rows));
+  int32_t* renamed = nullptr;
+  Table merged = tables[0];
+  if (slices > 1) {
+    renamed = scratch.take<int32_t>(static_cast<size_t>(plan.rows));
+    merged = {scratch.take<int32_t>(static_cast<size_t>(plan.cells)),
+              scratch.take<Pillar>(static_cast<size_t>(plan.rows)), 0, 0};
+    for (int64_t slice = 0; slice < slices; ++slice) {
+      for (int32_t slot = 0; slot < tables[slice].used; ++slot) {
+        const Pillar& part = tables[slice].pillars[slot];
+        const int32_t whole = merged.find_or_add(part.cell);
+        Pillar& pillar = merged.pillars[whole];
+        for (int axis = 0; axis < 3; ++axis) pillar.sum[axis] += part.sum[axis];
+        pillar.count += part.count;
+        renamed[tables[slice].base + slot] = whole;
+      }
+    }
+  }
+  for (int32_t pillar = 0; pillar < merged.used; ++pillar) means[pillar] = mean_of(merged.pillars[pillar], frame);
+  return {slots, renamed, means};
 }
 
 }  // namespace
@@ -195,7 +309,7 @@ vexkd_status vexkd_voxelize_cpu_workspace(int32_t batch, int32_t capacity, const
   if (size == nullptr) return VEXKD_NULL_POINTER;
   const vexkd_status status = vexkd::check_voxelize_sizes(batch, capacity, grid);
   if (status != VEXKD_OK) return status;
-  *size = vexkd::workspace_bytes(batch, capacity, *grid);
+  *size = vexkd::Plan(batch, capacity, *grid).bytes();
   return VEXKD_OK;
 }
 
@@ -205,52 +319,38 @@ vexkd_status vexkd_voxelize_cpu(const float* points, const int32_t* counts, int3
   using namespace vexkd;
   vexkd_status status = check_voxelize_sizes(batch, capacity, grid);
   if (status != VEXKD_OK) return status;
-  const size_t needed = workspace_bytes(batch, capacity, *grid);
+  const Plan plan(batch, capacity, *grid);
+  const size_t needed = plan.bytes();
   status = check_workspace(workspace, workspace_size, needed, true);
   if (status != VEXKD_OK) return status;
   status = check_voxelize(points, counts, batch, capacity, grid, features_dtype, features, cells,
                           workspace_buffer(workspace, needed, VEXKD_CPU_ALIGNMENT));
-  if (status != VEXKD_OK) return status;
-  if (capacity == 0) return VEXKD_OK;
+  if (status != VEXKD_OK || plan.rows == 0) return status;
   Scratch scratch(workspace, needed);
   if (scratch.failed()) return VEXKD_OUT_OF_MEMORY;
 
-  Fixed* fixed = scratch.take<Fixed>(product({batch, capacity}));
-  Sum* sums = scratch.take<Sum>(product({batch, capacity}));
-  int32_t* leaders = scratch.take<int32_t>(product({batch, capacity}));
-  int32_t* first = scratch.take<int32_t>(product({batch, grid->height, grid->width}));
+  const Cloud cloud = {points, counts, batch, capacity};
   const Frame frame = make_frame(*grid);
   const int32_t workers = resolve_threads(threads);
-  const int64_t chunks = ceil_divide(capacity, kChunk), all_cells = int64_t{grid->height} * grid->width;
-
-  // body(first row, valid rows, rows, first cell) of every chunk.
-  const auto for_chunks = [&](const auto& body) {
-    parallel_for(workers, batch * chunks, [&](int64_t task) {
-      const int64_t sample = task / chunks, start = task % chunks * kChunk;
-      const int64_t rows = std::min<int64_t>(kChunk, capacity - start);
-      const int64_t valid = std::clamp<int64_t>(counts[sample] - start, 0, rows);
-      body(sample * capacity + start, valid, rows, static_cast<int32_t>(sample * all_cells));
-    });
-  };
-  for_chunks([&](int64_t row, int64_t valid, int64_t rows, int32_t first_cell) {
-    locate(points + row * kColumns, valid, frame, first_cell, cells + row, fixed + row);
+  const Pillars pillars = find_pillars(cloud, frame, plan, workers, scratch, cells);
+  const int64_t chunks = ceil_divide(capacity, kChunk);
+  const bool streamed = static_cast<size_t>(plan.rows) * kFeatures * dtype_size(features_dtype) >= kStreamBytes;
+  parallel_for(workers, batch * chunks, [&](int64_t task) {
+    const int64_t sample = task / chunks, start = task % chunks * kChunk, row = sample * capacity + start;
+    const int64_t rows = std::min<int64_t>(kChunk, capacity - start);
+    const int64_t valid = std::clamp<int64_t>(cloud.valid(sample) - start, 0, rows);
     std::fill(cells + row + valid, cells + row + rows, -1);
-  });
-  parallel_for(workers, workers, [&](int64_t owner) {
-    sum(cells, fixed, int64_t{batch} * capacity, static_cast<uint32_t>(owner), static_cast<uint32_t>(workers), first,
-        leaders, sums);
-  });
-  for_chunks([&](int64_t row, int64_t valid, int64_t rows, int32_t first_cell) {
     const float* from = points + row * kColumns;
     if (features_dtype == VEXKD_F32) {
       float* to = static_cast<float*>(features) + row * kFeatures;
-      describe(from, valid, frame, first_cell, leaders + row, sums, to);
+      describe(from, valid, frame, pillars.slots + row, pillars.renamed, pillars.means, streamed, to);
       std::fill(to + valid * kFeatures, to + rows * kFeatures, 0.0F);
     } else {
       Half* to = static_cast<Half*>(features) + row * kFeatures;
-      describe_half(from, valid, frame, first_cell, leaders + row, sums, to);
+      describe_half(from, valid, frame, pillars.slots + row, pillars.renamed, pillars.means, streamed, to);
       std::fill(to + valid * kFeatures, to + rows * kFeatures, Half{0});
     }
+    if (streamed) stream_fence();
   });
   return VEXKD_OK;
 }
