@@ -70,7 +70,7 @@ def test_two_runs_have_the_same_bits_whatever_the_number_of_workers(tmp_path):
 
 
 def test_an_interrupted_and_resumed_run_ends_with_the_same_bits(tmp_path, monkeypatch):
-    config = recipe(epochs=4, ema=0.9, schedule="cosine", **AUGMENTED)
+    config = recipe(epochs=4, ema=0.9, schedule="cosine", evaluate_every=1, **AUGMENTED)
     run(config, tmp_path / "whole")
     with monkeypatch.context() as patch:
         interrupt(patch, after_epoch=1)

@@ -73,9 +73,11 @@ def train(config: Config, out: Path, resume: bool = False, progress: bool = True
             return evaluate_model(model, validation_data, workers=config.data.workers)
 
     log = RunLog(out)
-    callbacks: list[Callback] = [log, SaveRun(out)]
+    callbacks: list[Callback] = [log]
     if config.train.evaluate_every:
         callbacks.append(Evaluate(config.train.evaluate_every, evaluated, log))
+    # After the evaluation, so that a resumed run lacks none.
+    callbacks.append(SaveRun(out))
     if progress:
         callbacks.append(TQDMProgressBar(refresh_rate=1 if sys.stdout.isatty() else 20))
     started = time.monotonic()
