@@ -53,7 +53,8 @@ def print_manifest(bundle: Bundle) -> None:
         table.add_row(f"parity {name}", told)
     if parity.boxes is not None:
         boxes = parity.boxes
-        told = f"{boxes.count} boxes, {boxes.ties} ties, {boxes.unmatched} unmatched, centres within {boxes.max_centre * 100:.2f} cm"
+        told = f"{boxes.count} boxes ({boxes.ties} ties), {boxes.unmatched} unmatched, "
+        told += f"centres within {boxes.max_centre * 100:.2f} cm"
         table.add_row("parity boxes", told)
     for engine in manifest.engines:
         size = (bundle.path / engine.file).stat().st_size / 2**20
@@ -83,7 +84,7 @@ def print_checks(checks: list[Check]) -> None:
 
 
 def _costs(report: Report) -> Table:
-    table = Table("bundle", "runtime")
+    table = Table("bundle")
     columns = ["p50 ms", "p90 ms", "p99 ms", "FPS", "engine FPS", "GFLOPs", "M parameters", "peak MiB"]
     columns += [] if report.against is None else ["x speed", "x GFLOPs", "x parameters", "x memory"]
     for column in columns:
@@ -96,7 +97,7 @@ def _costs(report: Report) -> Table:
         ratio = ratios.get(m.bundle)
         if ratio is not None:
             cells += [f"{value:.2f}" for value in (ratio.speedup, ratio.gflops, ratio.parameters, ratio.memory)]
-        table.add_row(f"{m.bundle} ({m.precision})", m.runtime, *cells)
+        table.add_row(f"{m.bundle}\n{m.precision}, {m.runtime}", *cells)
     return table
 
 

@@ -85,7 +85,8 @@ def _onnxruntime() -> Check:
         import onnxruntime
     except ImportError as error:
         return Check(name="onnxruntime", status="missing", detail=str(error), essential=True)
-    providers = [name.removesuffix("ExecutionProvider") for name in onnxruntime.get_available_providers()]
+    available = onnxruntime.get_available_providers()  # type: ignore[attr-defined]
+    providers = [name.removesuffix("ExecutionProvider") for name in available]
     detail = f"{onnxruntime.__version__}, providers: {', '.join(providers)}"
     return Check(name="onnxruntime", status="ok", detail=detail, essential=True)
 

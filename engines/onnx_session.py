@@ -13,7 +13,7 @@ _PROVIDERS = {"cpu": ["CPUExecutionProvider"], "cuda": ["CUDAExecutionProvider",
 
 def has_cuda() -> bool:
     """Whether this ONNX Runtime was built with CUDA."""
-    return "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+    return "CUDAExecutionProvider" in onnxruntime.get_available_providers()  # type: ignore[attr-defined]
 
 
 class OnnxRuntime:
@@ -26,18 +26,16 @@ class OnnxRuntime:
     def __init__(self, model: Path | bytes, device: Literal["auto", "cpu", "cuda", "tensorrt"], threads: int) -> None:
         if device == "cuda" and not has_cuda():
             raise UserError("device cuda needs onnxruntime-gpu; install it with: pip install 'vexkd[gpu]'")
-        options = onnxruntime.SessionOptions()
+        options = onnxruntime.SessionOptions()  # type: ignore[attr-defined]
         options.intra_op_num_threads = threads
-        # A denormal costs a hundred times a normal number and means nothing here.
-        options.add_session_config_entry("session.set_denormal_as_zero", "1")
         options.log_severity_level = 3
-        source = str(model) if isinstance(model, Path) else model
+        source, name = (str(model), str(model)) if isinstance(model, Path) else (model, "the model")
         try:
-            self._session = onnxruntime.InferenceSession(source, options, providers=_PROVIDERS[device])
+            self._session = onnxruntime.InferenceSession(  # type: ignore[attr-defined]
+                source, options, providers=_PROVIDERS[device]
+            )
         except Exception as error:
-            raise UserError(
-                f"ONNX Runtime cannot load {model if isinstance(model, Path) else 'the model'}: {' '.join(str(error).split())}"
-            ) from error
+            raise UserError(f"ONNX Runtime cannot load {name}: {' '.join(str(error).split())}") from error
         provider = self._session.get_providers()[0]
         if provider != _PROVIDERS[device][0]:
             raise UserError(f"ONNX Runtime fell back from {_PROVIDERS[device][0]} to {provider}; use device cpu")

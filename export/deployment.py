@@ -14,7 +14,7 @@ from vexkd.models.perception import Perception
 DETECTION_OUTPUTS = ("boxes", "scores", "labels")
 SEGMENTATION_OUTPUTS = ("logits",)
 DENSE_OUTPUTS = ("probability", "codes")
-"""What detection boxes are decoded from, (1, n, H, W) and (1, G, 10, H, W): traced for the parity check, not deployed."""
+"""What boxes are decoded from, (1, n, H, W) and (1, G, 10, H, W): traced for the parity check, not deployed."""
 
 
 class Deployment(nn.Module):

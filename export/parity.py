@@ -67,8 +67,8 @@ def box_parity(reference: Arrays, found: Arrays, score_threshold: float, slack: 
     centres, scores = np.concatenate([forth.centre, back.centre]), np.concatenate([forth.score, back.score])
     paired = centres <= PAIRING
     return BoxParity(
-        count=forth.count,
-        ties=forth.count - len(forth.centre),
+        count=forth.boxes,
+        ties=forth.boxes - len(forth.centre),
         unmatched=int((~paired).sum()),
         max_centre=float(centres[paired].max(initial=0.0)),
         max_score=float(scores[paired].max(initial=0.0)),
@@ -93,8 +93,8 @@ def failures(parity: Parity, tolerance: Tolerance) -> list[str]:
 
 
 class _Nearest(NamedTuple):
-    count: int
-    """Boxes over the threshold, the decisive and the others."""
+    boxes: int
+    """Those over the threshold, the decisive and the others."""
     centre: NDArray[np.float64]
     score: NDArray[np.float64]
 

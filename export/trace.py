@@ -29,7 +29,8 @@ def trace(
         logging.getLogger(name).setLevel(logging.ERROR)
     with torch.no_grad():
         program = torch.export.export(module, inputs, strict=False)
-    expected = Counter(name for node in program.graph.nodes if (name := _operator(node.target)))
+    called = (_operator(node.target) for node in program.graph.nodes)
+    expected = Counter(operator for operator in called if operator is not None)
     exported = torch.onnx.export(
         program,
         dynamo=True,
