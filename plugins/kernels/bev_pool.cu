@@ -80,24 +80,32 @@ __device__ Pack<T, kVector<T>> load_pack(const T* from) {
   return *reinterpret_cast<const Pack<T, kVector<T>>*>(from);
 }
 
-// sums += depth * context over the list's entries k .. k + n - 1, in order, kBatch gathers at a time.
+// sums += depth * context over n entries of the list, in order. Loads come first and without branches,
+// kBatch gathers at a time: what lies beyond the run or is no frustum point is read from a valid place and left out of
+// the sum.
 template <typename T>
-__device__ void gather(const T* __restrict__ depth, const T* __restrict__ context, const int32_t* __restrict__ points,
-                       const PoolShape& shape, int64_t channel, int32_t k, int32_t n, float (&sums)[kVector<T>]) {
-  for (int32_t j = 0; j < n; j += kBatch) {
+__device__ void gather(const T* __restrict__ depth, const T* __restrict__ context, const PoolShape& shape,
+                       int64_t channel, const int32_t* __restrict__ entries, int32_t n, float (&sums)[kVector<T>]) {
+  for (; n > 0; n -= kBatch, entries += kBatch) {
     Pack<T, kVector<T>> packs[kBatch];
     float weights[kBatch];
+    int32_t listed[kBatch];
+    bool valid[kBatch];
+#pragma unroll
+    for (int u = 0; u < kBatch; ++u) listed[u] = entries[min(u, n - 1)];
 #pragma unroll
     for (int u = 0; u < kBatch; ++u) {
-      const int32_t point = u < n - j ? points[k + j + u] : -1;
-      const bool valid = point >= 0 && point < shape.frustum;
-      weights[u] = valid ? load(depth[point]) : 0.0F;
-      packs[u] = valid ? load_pack(context + shape.pixel_of(point) * shape.padded + channel) : Pack<T, kVector<T>>{};
+      valid[u] = u < n && listed[u] >= 0 && listed[u] < shape.frustum;
+      const int32_t point = valid[u] ? listed[u] : 0;
+      weights[u] = load(depth[point]);
+      packs[u] = load_pack(context + shape.pixel_of(static_cast<uint32_t>(point)) * shape.padded + channel);
     }
 #pragma unroll
     for (int u = 0; u < kBatch; ++u) {
 #pragma unroll
-      for (int i = 0; i < kVector<T>; ++i) sums[i] = fmaf(weights[u], load(packs[u].values[i]), sums[i]);
+      for (int i = 0; i < kVector<T>; ++i) {
+        if (valid[u]) sums[i] = fmaf(weights[u], load(packs[u].values[i]), sums[i]);
+      }
     }
   }
 }
@@ -153,16 +161,13 @@ __global__ void __launch_bounds__(kBlock)
         const int64_t skipped = place - bounds[cell];
         const auto n = static_cast<int32_t>(min(end, bounds[cell + 1]) - place);
         float sums[kPack] = {};
-        gather(depth, context, points, shape, first + channel, first_entry[cell] + static_cast<int32_t>(skipped), n,
-               sums);
-        for (int i = 0; i < kPack; ++i) {
-          if (skipped > 0) {
-            heads[thread * kPack + i] = sums[i];
-          } else if (channel + i < slice) {
-            sums_of[(channel + i) * kSumPitch + cell] = sums[i];
-          }
+        gather(depth, context, shape, first + channel, points + first_entry[cell] + skipped, n, sums);
+        if (skipped > 0) {
+          for (int i = 0; i < kPack; ++i) heads[thread * kPack + i] = sums[i];
+          if (channel == 0) head_cells[worker] = cell;
+        } else {
+          for (int i = 0; i < kPack && channel + i < slice; ++i) sums_of[(channel + i) * kSumPitch + cell] = sums[i];
         }
-        if (skipped > 0 && channel == 0) head_cells[worker] = cell;
         ++cell;
       }
     }

@@ -6,6 +6,8 @@ written beside its place, shows.
 
 import ctypes
 import importlib.util
+import os
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -16,7 +18,10 @@ from numpy.typing import NDArray
 
 from vexkd.plugins.library import BevPoolShape, FrustumShape, Grid, find_library
 
-GUARD, ALIGNMENT = 512, 256
+SANITIZED = "VEXKD_SANITIZED_EMULATION" in os.environ
+"""Set by test_cuda_sanitized.py, whose process has AddressSanitizer loaded: then that guards the buffers."""
+GUARD, ALIGNMENT = 0 if SANITIZED else 512, 256
+FLAGS = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined") if SANITIZED else ("-O1",)
 GUARD_BYTE, GARBAGE = 0xA5, 0xCD
 HALF = {np.dtype(np.float32): 0, np.dtype(np.float16): 1}
 EMULATE = Path(__file__).parents[2] / "plugins" / "harness" / "emulation" / "emulate.py"
@@ -43,12 +48,13 @@ class Backend(Protocol):
 class Emulated:
     """The CPU in the GPU's place, with its threads in an order that depends on ``seed``."""
 
-    def __init__(self, folder: Path, flags: tuple[str, ...] = ("-O1",)) -> None:
+    def __init__(self, folder: Path) -> None:
         spec = importlib.util.spec_from_file_location("emulate", EMULATE)
         assert spec is not None and spec.loader is not None
         emulate = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(emulate)
-        self.library = ctypes.CDLL(str(emulate.build(folder, flags=flags)))
+        self.library = ctypes.CDLL(str(emulate.build(folder, flags=FLAGS)))
+        self._libc = ctypes.CDLL(None)
 
     @property
     def stream(self) -> int:
@@ -58,10 +64,14 @@ class Emulated:
         self.library.vexkd_emulation_seed(ctypes.c_uint32(seed))
 
     def place(self, data: NDArray[np.uint8]) -> tuple[int, Fetch]:
-        memory = np.empty(len(data) + ALIGNMENT, np.uint8)
-        offset = -memory.ctypes.data % ALIGNMENT
-        memory[offset : offset + len(data)] = data
-        return memory.ctypes.data + offset, lambda: memory[offset : offset + len(data)]
+        # Its own allocation of its own size, so that AddressSanitizer sees the first byte beyond.
+        pointer = ctypes.c_void_p()
+        self._libc.posix_memalign(ctypes.byref(pointer), ctypes.c_size_t(ALIGNMENT), ctypes.c_size_t(len(data)))
+        assert pointer.value is not None
+        memory = np.frombuffer((ctypes.c_uint8 * len(data)).from_address(pointer.value), np.uint8)
+        weakref.finalize(memory, self._libc.free, pointer)
+        memory[:] = data
+        return pointer.value, lambda: memory
 
 
 class Device:
@@ -146,7 +156,7 @@ class Call:
 def _plain(argument: Any) -> Any:
     if argument is None:
         return ctypes.c_void_p()
-    return ctypes.c_int32(argument) if isinstance(argument, int | np.integer) else ctypes.byref(argument)
+    return ctypes.c_int32(int(argument)) if isinstance(argument, int | np.integer) else ctypes.byref(argument)
 
 
 def _inside(data: NDArray[np.uint8]) -> NDArray[np.uint8]:
