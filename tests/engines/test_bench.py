@@ -55,7 +55,5 @@ def test_the_made_up_frame_fills_every_input_and_is_the_same_again() -> None:
     assert points.shape == (300, 5) and np.isfinite(points).all()
     assert frames[0].images.shape == (2, *camera_input().raw_size, 3)
     rotation = frames[0].camera_to_ego[:, :3, :3]
-    np.testing.assert_allclose(
-        rotation @ rotation.transpose(0, 2, 1), np.tile(np.eye(3), (2, 1, 1)), atol=1e-12
-    )
+    np.testing.assert_allclose(rotation @ rotation.transpose(0, 2, 1), np.tile(np.eye(3), (2, 1, 1)), atol=1e-12)
     np.testing.assert_allclose(np.linalg.det(rotation), 1)

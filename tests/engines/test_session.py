@@ -9,7 +9,7 @@ from tiny_bundles import CAPACITY, make_bundle
 
 from vexkd.engines import session as session_module
 from vexkd.engines.bundle import Bundle
-from vexkd.engines.gpu import find_gpus
+from vexkd.engines.gpu import Gpu, find_gpus
 from vexkd.engines.pipeline import Pipeline
 from vexkd.engines.probe import ProbeFrame
 from vexkd.engines.session import Session, choose_device
@@ -75,7 +75,7 @@ def test_without_a_gpu_auto_is_the_cpu_and_the_rest_says_what_is_missing(bundle:
 
 
 def test_a_gpu_without_an_engine_for_it_is_told_how_to_get_one(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    gpu = session_module.find_gpus.__globals__["Gpu"](0, "NVIDIA RTX", "8.9", 24_000)
+    gpu = Gpu(0, "NVIDIA RTX", "8.9", 24_000)
     monkeypatch.setattr(session_module, "find_gpus", lambda: [gpu])
     with pytest.raises(UserError, match=r"holds engines for: none; this GPU is NVIDIA RTX \(8\.9\).*--target"):
         session_module.engine_for_this_gpu(bundle)
