@@ -1,4 +1,7 @@
-"""Print what the compiler says of every CUDA kernel, as the table of docs/kernels.md: ``python plugins/harness/register_table.py``."""
+"""Print what the compiler says of every CUDA kernel, as docs/kernels.md has it.
+
+``python plugins/harness/register_table.py``; needs nvcc, no GPU.
+"""
 
 import re
 import shutil
@@ -15,7 +18,7 @@ USAGE = re.compile(r"Used (\d+) registers(?:.*?(\d+) bytes smem)?")
 
 
 def compile_report(nvcc: str, source: Path) -> str:
-    """ptxas's report on one source for all architectures."""
+    """The report of ptxas on one source for all architectures."""
     targets = [f"-gencode=arch=compute_{number},code=sm_{number}" for number in ARCHITECTURES]
     command = [nvcc, "-std=c++17", "-fatbin", "-Xptxas=-v", f"-I{PLUGINS / 'include'}", *targets, str(source)]
     done = subprocess.run([*command, "-o", "/dev/null"], capture_output=True, text=True, check=False)
