@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vexkd.plugins.library import BevPoolShape, call, dense, dtype_code, pointer
+from vexkd.plugins.library import BevPoolShape, call, cpu_workspace, dense, dtype_code, pointer
 
 
 def bev_pool(
@@ -42,7 +42,8 @@ def bev_pool(
     code, shape, depth, context, points, starts = _prepare(depth, context, points, starts, (batch, height, width))
     bev = np.empty((batch, context.shape[1], height, width), context.dtype)
     inputs = (pointer(depth), pointer(context), code, pointer(points), pointer(starts))
-    call("bev_pool_cpu", *inputs, ctypes.byref(shape), pointer(bev), threads, None, 0)
+    workspace = cpu_workspace("bev_pool", code, ctypes.byref(shape))
+    call("bev_pool_cpu", *inputs, ctypes.byref(shape), pointer(bev), threads, *workspace)
     return bev
 
 
@@ -61,7 +62,8 @@ def bev_pool_backward(
     grad_depth, grad_context = np.empty_like(depth), np.empty_like(context)
     inputs = (pointer(grad_bev), pointer(depth), pointer(context), code, pointer(points), pointer(starts))
     outputs = (pointer(grad_depth), pointer(grad_context))
-    call("bev_pool_backward_cpu", *inputs, ctypes.byref(shape), *outputs, threads, None, 0)
+    workspace = cpu_workspace("bev_pool_backward", code, ctypes.byref(shape))
+    call("bev_pool_backward_cpu", *inputs, ctypes.byref(shape), *outputs, threads, *workspace)
     return grad_depth, grad_context
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from vexkd.plugins.library import FrustumShape, call, dense, make_grid, pointer
+from vexkd.plugins.library import FrustumShape, call, cpu_workspace, dense, make_grid, pointer
 
 
 def image_transform(raw_size: tuple[int, int], image_size: tuple[int, int]) -> NDArray[np.float64]:
@@ -96,5 +96,6 @@ def frustum_index(
     points = np.empty(len(rays) * len(depths) * feature_size[0] * feature_size[1], np.int32)
     starts = np.empty(max(batch, 0) * grid.height * grid.width + 1, np.int32)
     inputs = (pointer(rays), pointer(origins), pointer(depths), ctypes.byref(shape), ctypes.byref(grid))
-    call("frustum_index_cpu", *inputs, pointer(points), pointer(starts), threads, None, 0)
+    workspace = cpu_workspace("frustum_index", ctypes.byref(shape), ctypes.byref(grid))
+    call("frustum_index_cpu", *inputs, pointer(points), pointer(starts), threads, *workspace)
     return points, starts

@@ -1,6 +1,7 @@
 """Find and load the native libraries, and call their C ABI."""
 
 import ctypes
+import threading
 from collections.abc import Sequence
 from functools import cache
 from importlib import metadata
@@ -17,6 +18,8 @@ ABI_VERSION = 1
 F32, F16 = 0, 1
 """vexkd_dtype."""
 _OK = 0
+_ALIGNMENT = 64
+_KEPT_BYTES = 64 * 2**20
 
 _SIZE = ctypes.POINTER(ctypes.c_size_t)
 _TYPES: dict[str, Any] = {"p": ctypes.c_void_p, "i": ctypes.c_int32, "f": ctypes.c_float, "z": ctypes.c_size_t}
@@ -69,6 +72,16 @@ class FrustumShape(ctypes.Structure):
     """vexkd_frustum_shape of frustum_index.h."""
 
     _fields_ = tuple((name, ctypes.c_int32) for name in ("batch", "views", "depths", "height", "width", "stride"))
+
+
+class _Kept(threading.local):
+    """Workspace of each thread."""
+
+    def __init__(self) -> None:
+        self.memory = np.empty(0, np.uint8)
+
+
+_kept = _Kept()
 
 
 class KernelError(RuntimeError):
@@ -157,6 +170,21 @@ def workspace_size(function: str, *arguments: Any) -> int:
     size = ctypes.c_size_t()
     call(f"{function}_workspace", *arguments, ctypes.byref(size))
     return size.value
+
+
+def cpu_workspace(operator: str, *arguments: Any) -> tuple[int | None, int]:
+    """Address and size of this thread's workspace for ``vexkd_<operator>_cpu``, as its last two arguments.
+
+    Kept from call to call: fresh memory costs page faults. (None, 0), which makes the kernel allocate, for one so large
+    that keeping it is no favour. Valid until the thread's next call.
+    """
+    size = workspace_size(f"{operator}_cpu", *arguments)
+    if size > _KEPT_BYTES:
+        return None, 0
+    if _kept.memory.nbytes < size + _ALIGNMENT:
+        _kept.memory = np.empty(size + _ALIGNMENT, np.uint8)
+    address = _kept.memory.ctypes.data
+    return address + -address % _ALIGNMENT, size
 
 
 def make_grid(range: Sequence[float], cell: Sequence[float]) -> Grid:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vexkd.plugins.library import call, dense, dtype_code, pointer
+from vexkd.plugins.library import call, cpu_workspace, dense, dtype_code, pointer
 
 
 def pillar_max(
@@ -67,5 +67,7 @@ def _pillar_max(
     batch, height, width = size
     bev = np.empty((batch, features.shape[1], height, width), features.dtype)
     outputs = (pointer(bev), pointer(argmax))
-    call("pillar_max_cpu", pointer(features), code, pointer(cells), *features.shape, *size, *outputs, threads, None, 0)
+    workspace = cpu_workspace("pillar_max", code, *features.shape, *size, int(argmax is not None))
+    inputs = (pointer(features), code, pointer(cells))
+    call("pillar_max_cpu", *inputs, *features.shape, *size, *outputs, threads, *workspace)
     return bev

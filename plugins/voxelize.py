@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from vexkd.plugins.library import F32, call, dense, make_grid, pointer
+from vexkd.plugins.library import F32, call, cpu_workspace, dense, make_grid, pointer
 
 POINT_SIZE = 5
 POINT_FEATURES = 11
@@ -48,5 +48,6 @@ def voxelize(
     cells = np.empty(len(points), np.int32)
     sizes = (len(counts), len(points) // len(counts), ctypes.byref(grid))
     outputs = (F32, pointer(features), pointer(cells))
-    call("voxelize_cpu", pointer(points), pointer(counts), *sizes, *outputs, threads, None, 0)
+    workspace = cpu_workspace("voxelize", *sizes)
+    call("voxelize_cpu", pointer(points), pointer(counts), *sizes, *outputs, threads, *workspace)
     return features, cells

@@ -5,6 +5,7 @@
 #include "checks.h"
 #include "cpu.h"
 #include "layout.h"
+#include "memory.h"
 #include "parallel.h"
 
 // Forward: every task owns kTile cells, walks their points in order and sums into channels-last registers.
@@ -233,6 +234,7 @@ vexkd_status vexkd_bev_pool_cpu(const void* depth, const void* context, vexkd_dt
                            Divider(static_cast<uint32_t>(sizes.bins)),
                            Divider(static_cast<uint32_t>(sizes.pixels))};
   const int64_t tiles = ceil_divide(sizes.cells, kTile);
+  prefer_huge_pages(bev, product({sizes.all_cells, shape->channels, static_cast<int64_t>(dtype_size(dtype))}));
   parallel_for(workers, shape->batch * tiles, [&](int64_t task) {
     alignas(64) float tile[kTile * kMaxChannels];
     const int64_t sample = task / tiles, start = task % tiles * kTile, n = std::min(kTile, sizes.cells - start);

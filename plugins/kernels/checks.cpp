@@ -186,8 +186,15 @@ vexkd_status vexkd_make_grid(const float* range, const float* cell, vexkd_grid* 
   const bool z_valid = std::isfinite(range[2]) && std::isfinite(range[5]) && vexkd::usable_length(range[5] - range[2]);
   if (width < 0 || height < 0 || !z_valid) return VEXKD_INVALID_ARGUMENT;
   if (width > INT32_MAX || height > INT32_MAX || width * height > INT32_MAX) return VEXKD_TOO_LARGE;
-  *grid = {range[0], range[1], range[2], range[3],
-           range[4], range[5], cell[0],  cell[1],
-           static_cast<int32_t>(height), static_cast<int32_t>(width)};
+  *grid = {range[0],
+           range[1],
+           range[2],
+           range[3],
+           range[4],
+           range[5],
+           cell[0],
+           cell[1],
+           static_cast<int32_t>(height),
+           static_cast<int32_t>(width)};
   return VEXKD_OK;
 }

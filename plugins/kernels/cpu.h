@@ -1,10 +1,9 @@
-// What the CPU kernels share: function multiversioning, half precision, scratch memory, division by an invariant.
+// What the CPU kernels share: function multiversioning, half precision, division by an invariant.
 #ifndef VEXKD_KERNELS_CPU_H
 #define VEXKD_KERNELS_CPU_H
 
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
 
 #include "vexkd/types.h"
@@ -61,46 +60,6 @@ VEXKD_INLINE float load(Half value) { return half_to_float(value.bits); }
 VEXKD_INLINE void store(float value, float* to) { *to = value; }
 VEXKD_INLINE void store(int32_t value, int32_t* to) { *to = value; }
 VEXKD_INLINE void store(float value, Half* to) { to->bits = float_to_half(value); }
-
-// The caller's workspace, or memory of the call's own where the caller gave none.
-class Scratch {
- public:
-  Scratch(void* workspace, size_t size) : data_(workspace) {
-    if (workspace == nullptr && size > 0) {
-      const size_t rounded = (size + VEXKD_CPU_ALIGNMENT - 1) / VEXKD_CPU_ALIGNMENT * VEXKD_CPU_ALIGNMENT;
-      owned_ = std::aligned_alloc(VEXKD_CPU_ALIGNMENT, rounded);
-      data_ = owned_;
-    }
-    failed_ = data_ == nullptr && size > 0;
-  }
-  ~Scratch() { std::free(owned_); }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-
-  bool failed() const { return failed_; }
-
-  // The next `count` elements, each block on its own cache line.
-  template <typename T>
-  T* take(size_t count) {
-    T* block = reinterpret_cast<T*>(static_cast<char*>(data_) + used_);
-    used_ += block_bytes(count * sizeof(T));
-    return block;
-  }
-
-  // Bytes that take() uses for a block of `bytes`; saturates.
-  static size_t block_bytes(size_t bytes) {
-    const size_t padding = VEXKD_CPU_ALIGNMENT - 1;
-    return bytes > SIZE_MAX - padding ? SIZE_MAX : (bytes + padding) / VEXKD_CPU_ALIGNMENT * VEXKD_CPU_ALIGNMENT;
-  }
-
- private:
-  void* data_;
-  void* owned_ = nullptr;
-  size_t used_ = 0;
-  bool failed_ = false;
-};
-
-inline size_t saturating_add(size_t a, size_t b) { return a > SIZE_MAX - b ? SIZE_MAX : a + b; }
 
 // n / divisor for 0 <= n < 2^32 by one multiplication.
 class Divider {

@@ -5,6 +5,7 @@
 
 #include "checks.h"
 #include "cpu.h"
+#include "memory.h"
 #include "parallel.h"
 
 // A stable counting sort in chunks: cell of every point; per chunk a histogram over the cells; running sums over
@@ -154,6 +155,7 @@ vexkd_status vexkd_frustum_index_cpu(const float* rays, const float* origins, co
   const int32_t workers = resolve_threads(threads);
   int32_t* cells = scratch.take<int32_t>(static_cast<size_t>(extent.points));
   int32_t* histograms = scratch.take<int32_t>(static_cast<size_t>(extent.chunks * extent.cells));
+  prefer_huge_pages(points, static_cast<size_t>(extent.points) * 4);
   parallel_for(workers, int64_t{shape->views} * shape->height,
                [&](int64_t task) { locate_row(frame, task / shape->height, task % shape->height, cells); });
   const auto chunk_begin = [&](int64_t chunk) { return extent.points * chunk / extent.chunks; };

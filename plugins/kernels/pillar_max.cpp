@@ -5,8 +5,8 @@
 
 #include "checks.h"
 #include "cpu.h"
+#include "memory.h"
 #include "parallel.h"
-#include "stream.h"
 
 // Forward: the rows of each cell become a linked list in ascending order. Then every task owns a span of cells: it
 // flattens their lists, so that features can be fetched ahead, takes the maxima, and writes every channel's stretch of
@@ -212,7 +212,10 @@ vexkd_status vexkd_pillar_max_cpu(const void* features, vexkd_dtype dtype, const
     link_rows(cells, points, all_cells * part / workers, all_cells * (part + 1) / workers, head, next);
   });
   const Lists lists = {head, next};
-  const bool streamed = product({all_cells, channels, static_cast<int64_t>(dtype_size(dtype))}) >= kStreamBytes;
+  const size_t output_bytes = product({all_cells, channels, static_cast<int64_t>(dtype_size(dtype))});
+  const bool streamed = output_bytes >= kStreamBytes;
+  prefer_huge_pages(bev, output_bytes);
+  if (argmax != nullptr) prefer_huge_pages(argmax, product({all_cells, channels, 4}));
   for_spans(workers, batch, plane.cells, [&](int64_t sample, int64_t start, int64_t n) {
     if (dtype == VEXKD_F32) {
       reduce_span(static_cast<const float*>(features), lists, plane, sample, start, n, streamed,
@@ -237,6 +240,7 @@ vexkd_status vexkd_pillar_max_backward_cpu(const void* grad_bev, vexkd_dtype dty
   const int32_t workers = resolve_threads(threads);
   constexpr int64_t kClear = 1 << 18;
   const int64_t bytes = int64_t{points} * channels * static_cast<int64_t>(dtype_size(dtype));
+  prefer_huge_pages(grad_features, static_cast<size_t>(bytes));
   parallel_for(workers, ceil_divide(bytes, kClear), [&](int64_t task) {
     char* first = static_cast<char*>(grad_features) + task * kClear;
     std::fill(first, first + std::min(kClear, bytes - task * kClear), char{0});

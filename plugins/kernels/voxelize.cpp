@@ -5,8 +5,8 @@
 
 #include "checks.h"
 #include "cpu.h"
+#include "memory.h"
 #include "parallel.h"
-#include "stream.h"
 
 // Collect: every thread walks its slice of the points, writes their cells and sums their offsets by pillar in a table
 // of its own. Merge: the tables become one. Describe: every thread writes the features of chunks of points. The sums
@@ -334,7 +334,9 @@ vexkd_status vexkd_voxelize_cpu(const float* points, const int32_t* counts, int3
   const int32_t workers = resolve_threads(threads);
   const Pillars pillars = find_pillars(cloud, frame, plan, workers, scratch, cells);
   const int64_t chunks = ceil_divide(capacity, kChunk);
-  const bool streamed = static_cast<size_t>(plan.rows) * kFeatures * dtype_size(features_dtype) >= kStreamBytes;
+  const size_t output_bytes = static_cast<size_t>(plan.rows) * kFeatures * dtype_size(features_dtype);
+  const bool streamed = output_bytes >= kStreamBytes;
+  prefer_huge_pages(features, output_bytes);
   parallel_for(workers, batch * chunks, [&](int64_t task) {
     const int64_t sample = task / chunks, start = task % chunks * kChunk, row = sample * capacity + start;
     const int64_t rows = std::min<int64_t>(kChunk, capacity - start);

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vexkd.plugins.library import F16, F32, call, workspace_size
+from vexkd.plugins.library import F16, F32, call, cpu_workspace, workspace_size
 
 _CODES = {torch.float32: F32, torch.float16: F16}
 
@@ -28,14 +28,16 @@ def launch(operator: str, arguments: Sequence[Argument], query: Sequence[Argumen
     """
     values = [_value(argument) for argument in arguments]
     device = next(argument.device for argument in arguments if isinstance(argument, Tensor))
+    sizes = None if query is None else [_value(argument) for argument in query]
+    workspace: tuple[Any, ...] = ()
     if device.type == "cpu":
-        memory = () if query is None else (None, 0)
-        call(f"{operator}_cpu", *values, torch.get_num_threads(), *memory)
+        if sizes is not None:
+            workspace = cpu_workspace(operator, *sizes)
+        call(f"{operator}_cpu", *values, torch.get_num_threads(), *workspace)
         return
     with torch.cuda.device(device):
-        workspace: tuple[Any, ...] = ()
-        if query is not None:
-            size = workspace_size(f"{operator}_cuda", *(_value(argument) for argument in query))
+        if sizes is not None:
+            size = workspace_size(f"{operator}_cuda", *sizes)
             # Freed on return, reused by the allocator in the stream's order only.
             buffer = torch.empty(size, dtype=torch.uint8, device=device)
             workspace = (buffer.data_ptr(), size)
