@@ -109,9 +109,10 @@ def trace_model(model: Perception, config: Config, example: Example, precision: 
 
 def _measured_parity(file: Path, example: Example, traced: Traced, config: Config, precision: Precision) -> Parity:
     """Dense outputs are those of the traced graph, the others those of the file as it is deployed."""
+    # One session after the other: at paper size each takes several GiB.
+    dense = OnnxRuntime(traced.graph.SerializeToString(), "cpu", threads=0).run(example.arrays)
     runtime = OnnxRuntime(file, "cpu", threads=0)
-    dense = OnnxRuntime(traced.graph.SerializeToString(), "cpu", threads=0)
-    found = dense.run(example.arrays) | runtime.run(example.arrays)
+    found = dense | runtime.run(example.arrays)
     return _compare(traced.reference, found, config, TOLERANCES[precision], example.origin, runtime.name)
 
 
