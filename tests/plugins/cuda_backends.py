@@ -33,6 +33,8 @@ class Backend(Protocol):
     """Where the kernels run."""
 
     library: ctypes.CDLL
+    skew: int
+    """Elements by which arrays, but not workspaces, are moved from their alignment to 256 bytes."""
 
     @property
     def stream(self) -> int:
@@ -55,6 +57,7 @@ class Emulated:
         spec.loader.exec_module(emulate)
         self.library = ctypes.CDLL(str(emulate.build(folder, flags=FLAGS)))
         self._libc = ctypes.CDLL(None)
+        self.skew = 0
 
     @property
     def stream(self) -> int:
@@ -79,6 +82,7 @@ class Device:
 
     def __init__(self) -> None:
         self.library = ctypes.CDLL(str(find_library("kernels")))
+        self.skew = 0
 
     @property
     def stream(self) -> int:
@@ -114,7 +118,7 @@ class Call:
         if query is not None:
             size = ctypes.c_size_t()
             self._check("_workspace", [*(_plain(value) for value in query), ctypes.byref(size)])
-            self._workspace = self._allocate(size.value)
+            self._workspace = self._allocate(size.value, 0)
             self._arguments += [ctypes.c_void_p(self._workspace[0]), size]
 
     def run(self) -> None:
@@ -126,30 +130,36 @@ class Call:
         for data, fetch in self._inputs:
             assert np.array_equal(fetch(), data), f"{self.name} wrote to an input or beside it"
         if hasattr(self, "_workspace"):
-            _inside(self._workspace[1]())
-        return [_inside(fetch()).view(out.dtype).reshape(out.shape).copy() for out, fetch in self._outputs]
+            _inside(self._workspace[1](), 0)
+        return [
+            _inside(fetch(), self._skew(out.dtype)).copy().view(out.dtype).reshape(out.shape)
+            for out, fetch in self._outputs
+        ]
 
     def _check(self, suffix: str, arguments: list[Any]) -> None:
         status = getattr(self.backend.library, f"vexkd_{self.name}_cuda{suffix}")(*arguments)
         assert status == 0, f"{self.name}{suffix}: status {status}"
 
-    def _allocate(self, size: int) -> tuple[int, Fetch]:
-        data = np.full(size + 2 * GUARD, GARBAGE, np.uint8)
-        data[:GUARD] = data[len(data) - GUARD :] = GUARD_BYTE
+    def _skew(self, dtype: Any) -> int:
+        return self.backend.skew * np.dtype(dtype).itemsize
+
+    def _allocate(self, size: int, skew: int) -> tuple[int, Fetch]:
+        data = _guarded(np.full(size, GARBAGE, np.uint8), skew)
         address, fetch = self.backend.place(data)
-        return address + GUARD, fetch
+        return address + GUARD + skew, fetch
 
     def _convert(self, argument: Any) -> Any:
         if isinstance(argument, Out):
-            address, fetch = self._allocate(int(np.prod(argument.shape)) * np.dtype(argument.dtype).itemsize)
+            size = int(np.prod(argument.shape)) * np.dtype(argument.dtype).itemsize
+            address, fetch = self._allocate(size, self._skew(argument.dtype))
             self._outputs.append((argument, fetch))
             return ctypes.c_void_p(address)
         if isinstance(argument, np.ndarray):
-            raw = np.ascontiguousarray(argument).reshape(-1).view(np.uint8)
-            data = np.concatenate([np.full(GUARD, GUARD_BYTE, np.uint8), raw, np.full(GUARD, GUARD_BYTE, np.uint8)])
+            skew = self._skew(argument.dtype)
+            data = _guarded(np.ascontiguousarray(argument).reshape(-1).view(np.uint8), skew)
             address, fetch = self.backend.place(data)
             self._inputs.append((data, fetch))
-            return ctypes.c_void_p(address + GUARD)
+            return ctypes.c_void_p(address + GUARD + skew)
         return _plain(argument)
 
 
@@ -159,10 +169,16 @@ def _plain(argument: Any) -> Any:
     return ctypes.c_int32(int(argument)) if isinstance(argument, int | np.integer) else ctypes.byref(argument)
 
 
-def _inside(data: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    assert (data[:GUARD] == GUARD_BYTE).all(), "written before the start of a buffer"
-    assert (data[len(data) - GUARD :] == GUARD_BYTE).all(), "written beyond the end of a buffer"
-    return data[GUARD : len(data) - GUARD]
+def _guarded(content: NDArray[np.uint8], skew: int) -> NDArray[np.uint8]:
+    before, after = np.full(GUARD + skew, GUARD_BYTE, np.uint8), np.full(GUARD, GUARD_BYTE, np.uint8)
+    return np.concatenate([before, content, after])
+
+
+def _inside(data: NDArray[np.uint8], skew: int) -> NDArray[np.uint8]:
+    begin, end = GUARD + skew, len(data) - GUARD
+    assert (data[:begin] == GUARD_BYTE).all(), "written before the start of a buffer"
+    assert (data[end:] == GUARD_BYTE).all(), "written beyond the end of a buffer"
+    return data[begin:end]
 
 
 def grid_of(case: GridCase) -> Grid:

@@ -212,6 +212,18 @@ def test_same_bits_in_any_order_of_threads(backend: Any, name: str, dtype: Any) 
         assert all(same_bits(one, other) for one, other in zip(again, first, strict=True)), f"run {seed}"
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.parametrize("name", CROWDED)
+def test_arrays_need_no_more_alignment_than_an_element(backend: Any, name: str, dtype: Any) -> None:
+    expected = outcome(crowded_calls(backend, dtype)[name])
+    backend.skew = 1
+    try:
+        ours = outcome(crowded_calls(backend, dtype)[name])
+    finally:
+        backend.skew = 0
+    assert all(same_bits(one, other) for one, other in zip(ours, expected, strict=True))
+
+
 def test_a_crowded_cell_is_summed_to_float64s_value(backend: Backend) -> None:
     case = random_frustum(np.random.default_rng(2), 2, (60, 5, 8), 16, (1, 1, 2))
     assert np.diff(case.starts).max() > 1000
@@ -288,7 +300,7 @@ def test_nothing_to_do_is_done(backend: Backend) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", CROWDED)
-def test_two_streams_at_once(device: Device, name: str) -> None:
+def test_13_two_streams_at_once(device: Device, name: str) -> None:
     import torch
 
     expected = outcome(crowded_calls(device)[name])
@@ -305,7 +317,7 @@ def test_two_streams_at_once(device: Device, name: str) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", CROWDED)
-def test_captured_in_a_graph(device: Device, name: str) -> None:
+def test_11_captured_in_a_graph(device: Device, name: str) -> None:
     import torch
 
     call = crowded_calls(device)[name]
@@ -322,7 +334,7 @@ def test_captured_in_a_graph(device: Device, name: str) -> None:
 
 
 @pytest.mark.gpu
-def test_more_than_2_to_the_31_outputs(device: Device) -> None:
+def test_15_more_than_2_to_the_31_outputs(device: Device) -> None:
     import torch
 
     if torch.cuda.mem_get_info()[0] < 12 * 2**30:
