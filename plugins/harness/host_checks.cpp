@@ -306,6 +306,9 @@ void workspace(Libraries const& libraries) {
     }
     require(workspace_of(made, name, larger) >= size, std::string(name) + " asks for less at larger shapes");
     require(workspace_of(made, name, larger) > size || std::strcmp(name, "Voxelize") == 0, "ignores larger shapes");
+    std::vector<DynamicPluginTensorDesc> absurd = tensors;
+    absurd[0].max.d[0] = (int64_t{1} << 32) + 1;
+    require(workspace_of(made, name, absurd) >= size_t{1} << 50, "an engine could be built with too little workspace");
   }
 }
 

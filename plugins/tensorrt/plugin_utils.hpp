@@ -5,6 +5,7 @@
 #include <array>
 #include <cstring>
 #include <new>
+#include <utility>
 
 #include "logging.hpp"
 #include "plugin_api.h"
@@ -81,11 +82,33 @@ inline bool succeeded(char const* operation, vexkd_status status) noexcept {
 /// True if the dimension fits the kernels' int32 sizes.
 inline bool is_size(int64_t extent) noexcept { return extent >= 0 && extent <= INT32_MAX; }
 
-/// Everything of IPluginV3 that does not depend on the operator.
+/// The dimension as the kernels take it, -1, which they refuse, if it does not fit.
+inline int32_t to_size(int64_t extent) noexcept { return is_size(extent) ? static_cast<int32_t>(extent) : -1; }
+
+/// Asked for where the workspace cannot be known: no machine has it, so that no engine is built with too little.
+inline constexpr size_t kNoWorkspace = size_t{1} << 50;
+
+/// Shape and type of an input: the current one, or the largest one while an engine is built.
+struct Input {
+  trt::Dims const& dims;
+  trt::DataType type;
+};
+
+/// Everything of IPluginV3 that does not depend on the operator: identity, fields, cloning, and the checks of what the
+/// host passes, so that an operator sees whole, non-null arguments only.
 ///
 /// `Attributes` owns the values of the operator's fields and offers `fields()`, descriptions that point into itself, so
-/// every clone describes its own copy. `Derived` adds kName, types, shapes, formats, workspace and enqueue.
-template <class Derived, class Attributes>
+/// every clone describes its own copy. `Derived` adds, as public members:
+///   kName, kSignature (for messages)
+///   static void output_types(trt::DataType const* inputs, trt::DataType* outputs)
+///   bool output_shapes(trt::DimsExprs const* inputs, trt::DimsExprs* outputs, trt::IExprBuilder& builder) const
+///   static bool supports(int32_t position, trt::DynamicPluginTensorDesc const* tensors)
+///   bool fits(Input const* inputs) const             the shapes are those of a valid call
+///   vexkd_status workspace(Input const* inputs, size_t* size) const
+///       each tensor may have its largest shape by itself, so they need not fit each other
+///   vexkd_status run(Input const* inputs, void const* const* from, void* const* to, void* workspace, size_t size,
+///                    CudaStream stream) const        only for shapes that fit
+template <class Derived, class Attributes, int32_t kInputs, int32_t kOutputs>
 class OperatorPlugin : public trt::IPluginV3,
                        public trt::IPluginV3OneCore,
                        public trt::IPluginV3OneBuild,
@@ -111,6 +134,7 @@ class OperatorPlugin : public trt::IPluginV3,
   }
   trt::IPluginV3* clone() noexcept override { return new (std::nothrow) Derived(attributes_); }
   trt::IPluginV3* attachToContext(trt::IPluginResourceContext*) noexcept override { return clone(); }
+  trt::PluginFieldCollection const* getFieldsToSerialize() noexcept override { return &collection_; }
 
   char const* getPluginName() const noexcept override { return Derived::kName; }
   char const* getPluginVersion() const noexcept override { return kPluginVersion; }
@@ -120,12 +144,84 @@ class OperatorPlugin : public trt::IPluginV3,
                           int32_t) noexcept override {
     return 0;
   }
-  trt::PluginFieldCollection const* getFieldsToSerialize() noexcept override { return &collection_; }
+  int32_t getNbOutputs() const noexcept override { return kOutputs; }
+
+  int32_t getOutputDataTypes(trt::DataType* outputs, int32_t output_count, trt::DataType const* inputs,
+                             int32_t input_count) const noexcept override {
+    if (!whole(inputs, input_count, outputs, output_count)) return -1;
+    Derived::output_types(inputs, outputs);
+    return 0;
+  }
+
+  int32_t getOutputShapes(trt::DimsExprs const* inputs, int32_t input_count, trt::DimsExprs const*, int32_t,
+                          trt::DimsExprs* outputs, int32_t output_count, trt::IExprBuilder& builder) noexcept override {
+    if (!whole(inputs, input_count, outputs, output_count)) return -1;
+    return self().output_shapes(inputs, outputs, builder) ? 0 : refuse();
+  }
+
+  bool supportsFormatCombination(int32_t position, trt::DynamicPluginTensorDesc const* tensors, int32_t input_count,
+                                 int32_t output_count) noexcept override {
+    if (!whole(tensors, input_count, tensors, output_count)) return false;
+    return position >= 0 && position < kInputs + kOutputs && Derived::supports(position, tensors);
+  }
+
+  size_t getWorkspaceSize(trt::DynamicPluginTensorDesc const* tensors, int32_t input_count,
+                          trt::DynamicPluginTensorDesc const*, int32_t) const noexcept override {
+    if (!whole(tensors, input_count, tensors, kOutputs)) return kNoWorkspace;
+    return with_inputs([&](int32_t i) { return Input{tensors[i].max, tensors[i].desc.type}; },
+                       [&](Input const* inputs) { return workspace_size(inputs); });
+  }
+
+  int32_t onShapeChange(trt::PluginTensorDesc const* tensors, int32_t input_count, trt::PluginTensorDesc const* outputs,
+                        int32_t output_count) noexcept override {
+    if (!whole(tensors, input_count, outputs, output_count)) return -1;
+    return with_inputs([&](int32_t i) { return Input{tensors[i].dims, tensors[i].type}; },
+                       [&](Input const* inputs) { return self().fits(inputs) ? 0 : refuse(); });
+  }
+
+  int32_t enqueue(trt::PluginTensorDesc const* tensors, trt::PluginTensorDesc const*, void const* const* from,
+                  void* const* to, void* workspace, CudaStream stream) noexcept override {
+    if (tensors == nullptr || from == nullptr || to == nullptr) return -1;
+    return with_inputs([&](int32_t i) { return Input{tensors[i].dims, tensors[i].type}; },
+                       [&](Input const* inputs) {
+                         if (!self().fits(inputs)) return refuse();
+                         vexkd_status const status =
+                             self().run(inputs, from, to, workspace, workspace_size(inputs), stream);
+                         return succeeded(Derived::kName, status) ? 0 : -1;
+                       });
+  }
 
  protected:
   Attributes const attributes_;
 
  private:
+  Derived const& self() const noexcept { return static_cast<Derived const&>(*this); }
+
+  static bool whole(void const* inputs, int32_t input_count, void const* outputs, int32_t output_count) noexcept {
+    return inputs != nullptr && outputs != nullptr && input_count == kInputs && output_count == kOutputs;
+  }
+
+  static int32_t refuse() noexcept {
+    log_error("%s takes %s", Derived::kName, Derived::kSignature);
+    return -1;
+  }
+
+  template <class Make, class Use>
+  static auto with_inputs(Make make, Use use) noexcept {
+    return with_inputs(make, use, std::make_integer_sequence<int32_t, kInputs>());
+  }
+  template <class Make, class Use, int32_t... kIndices>
+  static auto with_inputs(Make make, Use use, std::integer_sequence<int32_t, kIndices...>) noexcept {
+    Input const inputs[] = {make(kIndices)...};
+    return use(inputs);
+  }
+
+  // The kernel is told this size in enqueue too; TensorRT allotted what it was for the largest shapes.
+  size_t workspace_size(Input const* inputs) const noexcept {
+    size_t size = 0;
+    return succeeded(Derived::kName, self().workspace(inputs, &size)) ? size : kNoWorkspace;
+  }
+
   decltype(attributes_.fields()) const fields_;
   trt::PluginFieldCollection const collection_;
 };
@@ -165,6 +261,10 @@ struct BevSize {
   std::array<trt::PluginField, 2> fields() const noexcept {
     return {trt::PluginField{"height", &height, trt::PluginFieldType::kINT32, 1},
             trt::PluginField{"width", &width, trt::PluginFieldType::kINT32, 1}};
+  }
+  /// Shape of a map of this size: (1, channels, height, width).
+  trt::DimsExprs map_of(trt::IDimensionExpr const* channels, trt::IExprBuilder& builder) const noexcept {
+    return {4, {builder.constant(1), channels, builder.constant(height), builder.constant(width)}};
   }
 };
 
