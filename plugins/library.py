@@ -34,6 +34,13 @@ _OPERATORS = {
     "bev_pool_backward": "pppippppp",
     "frustum_index": "ppppppp",
 }
+# Those without a CUDA form, whole.
+_CPU_ONLY = {
+    "nms_cpu": "pppiipifpppz",
+    "nms_cpu_workspace": "ip",
+    "rotated_iou_cpu": "pipipi",
+    "prepare_images_cpu": "ppppipi",
+}
 _QUERIES = {
     "voxelize": "iip",
     "pillar_max": "iiiiiii",
@@ -72,6 +79,12 @@ class FrustumShape(ctypes.Structure):
     """vexkd_frustum_shape of frustum_index.h."""
 
     _fields_ = tuple((name, ctypes.c_int32) for name in ("batch", "views", "depths", "height", "width", "stride"))
+
+
+class ImageShape(ctypes.Structure):
+    """vexkd_image_shape of prepare_images.h."""
+
+    _fields_ = tuple((name, ctypes.c_int32) for name in ("views", "raw_height", "raw_width", "height", "width"))
 
 
 class _Kept(threading.local):
@@ -141,6 +154,8 @@ def kernels() -> ctypes.CDLL:
         workspace = "" if name in _NO_WORKSPACE else "pz"
         _declare(library, f"vexkd_{name}_cpu", f"{parameters}i{workspace}")
         _declare(library, f"vexkd_{name}_cuda", f"{parameters}{workspace}p")
+    for name, parameters in _CPU_ONLY.items():
+        _declare(library, f"vexkd_{name}", parameters)
     for name, parameters in _QUERIES.items():
         _declare(library, f"vexkd_{name}_cpu_workspace", parameters + "p")
         _declare(library, f"vexkd_{name}_cuda_workspace", parameters + "p")

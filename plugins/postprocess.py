@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from vexkd.plugins.nms import BOX_SIZE, nms
+
 NUSCENES_RADII = (2.0, 3.0, 3.0, 3.0, 3.0, 0.8, 0.8, 0.8, 0.35, 0.35)
 """Metres within which two boxes of one class are one object, in the order of ``vexkd.classes.DETECTION_CLASSES``.
 
@@ -42,14 +44,7 @@ def select_boxes(
         raise ValueError(f"boxes, scores, labels must have one length, got {len(boxes)}, {len(scores)}, {len(labels)}")
     if len(labels) and not 0 <= labels.min() <= labels.max() < len(radii):
         raise ValueError(f"labels must lie in 0..{len(radii) - 1}, got {labels.min()}..{labels.max()}")
-    order = np.argsort(-scores, kind="stable")
-    order = order[np.isfinite(scores[order]) & (scores[order] >= score_threshold)]
-    centres = boxes[order, :2].astype(np.float64)
-    limits = np.asarray(radii, np.float64)[labels[order]] ** 2
-    alive = np.isfinite(centres).all(axis=1)
-    for index in range(len(order)):
-        if not alive[index]:
-            continue
-        near = ((centres[index + 1 :] - centres[index]) ** 2).sum(axis=1) < limits[index]
-        alive[index + 1 :] &= ~(near & (labels[order[index + 1 :]] == labels[order[index]]))
-    return order[alive]
+    centres = np.zeros((len(boxes), BOX_SIZE), np.float32)
+    centres[:, :2] = boxes[:, :2]
+    kept = nms(centres, scores.astype(np.float32), labels.astype(np.int32), "circle", radii, score_threshold)
+    return kept.astype(np.int64)
