@@ -116,15 +116,15 @@ def test_two_processes_share_the_work(real_data, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "settings", "recall"),
+    ("name", "settings"),
     [
-        # A third of the recipe's steps and a coarser view of the images; the whole recipes reach more.
-        ("lidar", ["train.repeat=25"], 0.6),
-        ("camera", ["train.repeat=20", "model.camera.stride=16", "model.camera.image_size=[128,352]"], 0.2),
+        # A quarter of the recipes' steps on coarser inputs; the whole recipes reach a recall of 0.96.
+        ("lidar", ["train.repeat=20", "model.grid.cell=0.8"]),
+        ("camera", ["train.repeat=20", "model.grid.cell=0.8", "model.camera.image_size=[96,256]"]),
     ],
 )
 @pytest.mark.slow
-def test_one_real_keyframe_is_learned(name, settings, recall, real_data, tmp_path, capsys):
+def test_one_real_keyframe_is_learned(name, settings, real_data, tmp_path, capsys):
     """Issue 2's check in short: most objects of a real keyframe within 1 m, right class, at a precision of 0.8."""
     options = [part for setting in (f"data.root={real_data}", *settings) for part in ("--set", setting)]
     with pytest.raises(SystemExit) as stopped:
@@ -136,5 +136,6 @@ def test_one_real_keyframe_is_learned(name, settings, recall, real_data, tmp_pat
     assert stopped.value.code == 0
     match = json.loads(capsys.readouterr().out)["match"]
     assert match["objects"] == 26
-    assert match["recall"] >= recall
+    # The whole recipes must reach 0.8.
+    assert match["recall"] >= 0.7
     assert match["precision"] >= 0.8
