@@ -39,7 +39,9 @@ def root(
     verbose: bool = typer.Option(False, "--verbose", "-v", help="Log what the libraries underneath say, too."),
 ) -> None:
     """Options that stand before the command."""
-    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
+    )
     if not verbose:
         warnings.simplefilter("ignore")
 

@@ -60,7 +60,7 @@ class Scale:
 
 FULL = Scale(
     name="full",
-    scenes=40,
+    scenes=32,
     keyframes=4,
     recipes={"detection": DETECTION, "segmentation": DETECTION},
     overrides=(),

@@ -41,8 +41,9 @@ def write_report(report: dict[str, Any], out: Path) -> Path:
 
 
 def difference(value: float, base: float, digits: int = 3) -> str:
-    """A signed difference as the tables print it."""
-    return f"{value - base:+.{digits}f}"
+    """A signed difference as the tables print it; one that rounds to nothing has no sign."""
+    rounded = round(value - base, digits)
+    return f"{rounded:+.{digits}f}" if rounded else f"{0:.{digits}f}"
 
 
 def _comparison(report: dict[str, Any]) -> list[str]:
@@ -82,7 +83,7 @@ def _results(report: dict[str, Any], task: str) -> list[str]:
         )
         rows.append([NAMES[name], *values, *gain, *cost, f"{result['seconds']:.0f}"])
     headers = ["model", *metrics, *(f"{metric} gain" for metric in metrics)]
-    headers += ["GFLOPs", "million parameters", "ms, sensors to result", "FPS", "training, s"]
+    headers += ["GFLOPs", "M parameters", "ms", "FPS", "training, s"]
     first = next(iter(measured.values()), None)
     how = (
         f"{' and '.join(metrics)} on the validation split, by the nuScenes devkit's own code. "
@@ -92,7 +93,7 @@ def _results(report: dict[str, Any], task: str) -> list[str]:
     if first:
         how += (
             f"Times: median of {first['repeats']} runs at batch 1 in {first['runtime']} on the CPU named above, from "
-            "sensor input to result; FPS is its inverse. No GPU took part in any figure of this page."
+            "sensor input to result, every input filled to its capacity; FPS is its inverse. No GPU took part in any figure of this page."
         )
     return [table(headers, rows), paragraph(how, soft=True)]
 

@@ -13,7 +13,7 @@ STYLE = """
 }
 body {
   font: 16px/1.55 system-ui, sans-serif; color: var(--ink); background: var(--paper);
-  max-width: 1120px; margin: 2.5rem auto; padding: 0 1.25rem;
+  max-width: 1240px; margin: 2.5rem auto; padding: 0 1.25rem;
 }
 h1 { font-size: 1.9rem; margin: 0 0 .25rem; }
 h2 { margin: 2.6rem 0 .6rem; font-size: 1.3rem; }

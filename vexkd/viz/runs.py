@@ -91,7 +91,7 @@ def draw_keyframe(runs: Sequence[Run], sample: Sample, out: Path, prefix: str) -
     else:
         sheets["maps"] = sheet([maps_panels(runs, outputs, sample)])
     sheets["features"] = sheet([feature_panels(runs, outputs, level) for level in ("low", "high")])
-    masks = [panels for run in runs if run.distiller is not None and (panels := mask_panels(run, sample))]
+    masks = [row for run in runs if run.distiller is not None for row in mask_panels(run, sample)]
     if masks:
         sheets["masks"] = sheet(masks)
     return [_save(picture, out / f"{prefix}-{name}.png") for name, picture in sheets.items()]
@@ -100,9 +100,9 @@ def draw_keyframe(runs: Sequence[Run], sample: Sample, out: Path, prefix: str) -
 def boxes_panel(run: Run, sample: Sample) -> Titled:
     """BEV with annotated boxes filled and the run's boxes over its score threshold outlined."""
     found = predict_boxes(run.model, sample, run.config.model.head.score_threshold)
-    picture = bev_canvas(sample.points, 2 * SIDE, REACH)
+    picture = bev_canvas(sample.points, 3 * SIDE // 2, REACH)
     fill_bev_boxes(picture, sample.boxes, TRUTH_COLOUR, REACH)
-    draw_bev_boxes(picture, found.boxes, class_colours(found.labels), REACH, width=3)
+    draw_bev_boxes(picture, found.boxes, class_colours(found.labels), REACH)
     return f"{run.name}: {len(found.boxes)} boxes", picture
 
 
@@ -123,21 +123,25 @@ def feature_panels(runs: Sequence[Run], outputs: Sequence[Output], level: str) -
     ]
 
 
-def mask_panels(run: Run, sample: Sample) -> list[Titled]:
-    """Per level of a distillation run: the teacher's feature, the mask on it, and the feature under the mask."""
+def mask_panels(run: Run, sample: Sample) -> list[list[Titled]]:
+    """A row per level of a distillation run: the teacher's feature, the mask on it, and the feature under the mask."""
     distiller = run.distiller
     assert distiller is not None
     batch = collate([sample], distiller.student.config, teacher=distiller.teacher.config)
     assert batch.teacher_inputs is not None
     taught = distiller.teacher_features(batch.teacher_inputs)
-    panels: list[Titled] = []
+    rows: list[list[Titled]] = []
     for level, mask in distiller.make_masks(taught, batch.targets).items():
         feature, shown = _array(getattr(taught, level)), _array(mask)[0]
         told = f"{run.name}: {level} mask, {shown.min():.2f} to {shown.max():.2f}"
-        panels.append((f"teacher: {level} level", feature_picture(feature, SIDE)))
-        panels.append((told, heat_picture(shown / max(1.0, float(shown.max())), SIDE)))
-        panels.append((f"{run.name}: masked {level} level", feature_picture(feature * shown, SIDE)))
-    return panels
+        rows.append(
+            [
+                (f"teacher: {level} level", feature_picture(feature, SIDE)),
+                (told, heat_picture(shown / max(1.0, float(shown.max())), SIDE)),
+                (f"{run.name}: masked {level} level", feature_picture(feature * shown, SIDE)),
+            ]
+        )
+    return rows
 
 
 @torch.inference_mode()

@@ -20,6 +20,6 @@ def sheet(rows: Sequence[Sequence[tuple[str, Image.Image]]]) -> Image.Image:
     for y, row in enumerate(rows):
         for x, (title, picture) in enumerate(row):
             corner = (sum(widths[:x]), sum(heights[:y]))
-            canvas.text((corner[0] + 4, corner[1] + 5), title, fill=INK, font_size=14)
+            canvas.text((corner[0] + 4, corner[1] + 5), title, fill=INK, font_size=15)
             whole.paste(picture, (corner[0], corner[1] + TITLE))
     return whole
