@@ -49,9 +49,9 @@ def difference(value: float, base: float, digits: int = 3) -> str:
 def _comparison(report: dict[str, Any]) -> list[str]:
     scale = report["scale"]
     text = (
-        f"Synthetic data in nuScenes' format: {scale['scenes']} scenes of {scale['keyframes']} keyframes, the last fifth "
-        "of the scenes for validation. The teacher fuses LiDAR and cameras; a plain and a distilled student have the same "
-        "architecture, start from the same weights and take the same number of steps. One training each, "
+        f"Synthetic data in nuScenes' format: {scale['scenes']} scenes of {scale['keyframes']} keyframes, the last "
+        "fifth of the scenes for validation. The teacher fuses LiDAR and cameras; a plain and a distilled student have "
+        "the same architecture, start from the same weights and take the same number of steps. One training each, "
         f"seed {report['seed']}: differences of a few hundredths are within what another seed changes."
     )
     pieces = [paragraph(text)]
@@ -92,8 +92,8 @@ def _results(report: dict[str, Any], task: str) -> list[str]:
     )
     if first:
         how += (
-            f"Times: median of {first['repeats']} runs at batch 1 in {first['runtime']} on the CPU named above, from "
-            "sensor input to result, every input filled to its capacity; FPS is its inverse. No GPU took part in any figure of this page."
+            f"Times: median of {first['repeats']} runs at batch 1 in {first['runtime']} on the machine named above, "
+            "from sensor input to result, every input filled to its capacity; FPS is its inverse."
         )
     return [table(headers, rows), paragraph(how, soft=True)]
 
@@ -119,10 +119,11 @@ def _bundles(report: dict[str, Any]) -> list[str]:
         "centre, m",
         "relative",
     ]
+    ran = "" if report["machine"]["gpus"] else "No GPU is there, so no engine has run: they were built on the CPU. "
     told = (
-        "Each engine was built on this CPU and holds our plugins as layers; none has run here, since no GPU is there. "
-        "Parity compares PyTorch in FP32 with ONNX Runtime on one keyframe: boxes over the score threshold that found "
-        "their twin, the largest distance of centres, and the largest difference of any output relative to its range."
+        "Each engine holds our plugins as layers. " + ran + "Parity compares PyTorch in FP32 with ONNX Runtime on one "
+        "keyframe: boxes over the score threshold that found their twin, the largest distance of centres, and the "
+        "largest difference of any output relative to its range."
     )
     return [table(headers, rows), paragraph(told, soft=True)]
 
