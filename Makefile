@@ -7,7 +7,9 @@ RUN := $(VENV)/bin
 .PHONY: demo test test-gpu lint bench bench-kernels native clean
 .DEFAULT_GOAL := test
 
-$(VENV)/installed: pyproject.toml CMakeLists.txt
+NATIVE := $(wildcard plugins/kernels/* plugins/tensorrt/* plugins/include/vexkd/*)
+
+$(VENV)/installed: pyproject.toml CMakeLists.txt $(NATIVE)
 	test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)
 	$(RUN)/python -m pip install --quiet --upgrade "pip>=24"
 	$(RUN)/python -m pip install -e ".[train,rtx,dev]" -C cmake.define.VEXKD_CUDA=$(CUDA)
@@ -17,7 +19,7 @@ demo: $(VENV)/installed
 	$(RUN)/python -m vexkd demo $(ARGS)
 
 test: $(VENV)/installed
-	$(RUN)/python -m pytest -n auto $(ARGS)
+	OMP_NUM_THREADS=1 $(RUN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 test-gpu:
 	$(or $(wildcard $(RUN)/python),$(PYTHON)) -m pytest -m gpu $(ARGS)

@@ -7,6 +7,7 @@ Floor: the bytes an operator must read and write once, at the machine's measured
 
 import argparse
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -19,11 +20,14 @@ from rich.table import Table
 
 import vexkd.ops  # noqa: F401  registers torch.ops.vexkd
 from benchmarks import peers
-from benchmarks.inputs import Sensors, load_sensors
+from benchmarks.inputs import IMAGE_SIZE, RAW_SIZE, Sensors, load_sensors
 from benchmarks.timing import Row, copy_bandwidth, rows_of
 from vexkd.engines.machine import describe_machine
 from vexkd.plugins.files import write_text
 from vexkd.plugins.frustum import frustum_index
+from vexkd.plugins.images import prepare_images
+from vexkd.plugins.nms import nms
+from vexkd.plugins.pillar_max import pillar_max
 from vexkd.plugins.reference.frustum import frustum_positions
 from vexkd.plugins.voxelize import voxelize
 
@@ -90,48 +94,58 @@ class Bench:
         }
 
     def voxelize(self) -> Iterator[list[Row]]:
-        """0.2 m pillars on 102.4 m."""
+        """0.2 m pillars on 102.4 m; results in memory that was reserved once, as spconv's are."""
         spconv = peers.spconv_voxelizer(*PILLARS)
         for case, cloud in self.clouds().items():
-            points, counts = torch.from_numpy(cloud), torch.tensor([len(cloud)], dtype=torch.int32)
-            torch_pillars = peers.Pillars(*PILLARS, 512, 512)
-            features, cells = ops.voxelize(points, counts, *PILLARS)
-            theirs = torch_pillars.voxelize(points)[0]
-            torch.testing.assert_close(features[cells >= 0], theirs, rtol=1e-3, atol=1e-3)
-            functions: dict[str, Any] = {"ours": lambda p=points, c=counts: ops.voxelize(p, c, *PILLARS)}
+            torch_pillars = peers.Pillars(*PILLARS, 512, 64, reserved=True)
+            points, counts = torch.from_numpy(cloud), np.array([len(cloud)], np.int32)
+            out = voxelize(cloud, counts, *PILLARS)
+            torch.testing.assert_close(
+                torch.from_numpy(out[0][out[1] >= 0]), torch_pillars.voxelize(points)[0], rtol=1e-3, atol=1e-3
+            )
+
+            def ours(cloud: Any = cloud, counts: Any = counts, out: Any = out) -> None:
+                voxelize(cloud, counts, *PILLARS, threads=self.threads, out=out)
+
+            functions: dict[str, Any] = {"ours": ours}
             if spconv is not None:
                 functions["spconv PointToVoxel"] = lambda cloud=cloud: spconv(cloud)
-            functions["torch floor, index_add_"] = lambda p=points: torch_pillars.voxelize(p)
-            moved = cloud.nbytes + features.nbytes + cells.nbytes
+            functions["torch floor, index_add_"] = lambda p=points, peer=torch_pillars: peer.voxelize(p)
+            moved = cloud.nbytes + out[0].nbytes + out[1].nbytes
             yield self.rows("voxelize", f"{case} -> 512x512", functions, moved)
 
     def pillar_max(self) -> Iterator[list[Row]]:
-        """Voxelize and PillarMax with 64 channels, the layers between left out; then PillarMax alone."""
+        """Voxelize and PillarMax with 64 channels; the layers between are left out."""
         for case, cloud in self.clouds().items():
-            points, counts = torch.from_numpy(cloud), torch.tensor([len(cloud)], dtype=torch.int32)
-            torch_pillars = peers.Pillars(*PILLARS, 512, 512)
-            cells = torch.from_numpy(voxelize(cloud, counts.numpy(), *PILLARS)[1])
-            learned = torch.randn(len(cloud), 64, generator=torch.Generator().manual_seed(0))
-            kept = learned[cells >= 0]
-            bev = ops.pillar_max(learned, cells, 1, 512, 512)
-            torch.testing.assert_close(torch_pillars.maximum(kept, cells[cells >= 0].long()), bev)
+            for reserved in (True, False):
+                yield self.pillars(f"{case} x 64, {'reserved' if reserved else 'fresh'} memory", cloud, reserved)
 
-            def ours(points: Any = points, counts: Any = counts, learned: Any = learned) -> None:
-                ops.pillar_max(learned, ops.voxelize(points, counts, *PILLARS)[1], 1, 512, 512)
+    def pillars(self, case: str, cloud: np.ndarray, reserved: bool) -> list[Row]:
+        """Both sides with reserved memory, or both, as the operators of a training step, with fresh memory."""
+        peer = peers.Pillars(*PILLARS, 512, 64, reserved)
+        counts = np.array([len(cloud)], np.int32)
+        out = voxelize(cloud, counts, *PILLARS)
+        learned = np.random.default_rng(0).normal(size=(len(cloud), 64)).astype(np.float32)
+        bev = pillar_max(learned, out[1], 1, 512, 512)
+        kept = torch.from_numpy(learned[out[1] >= 0])
+        points, counts_tensor, learned_tensor = map(torch.from_numpy, (cloud, counts, learned))
+        cells = torch.from_numpy(out[1][out[1] >= 0]).long()
+        torch.testing.assert_close(peer.maximum(kept, cells), torch.from_numpy(bev))
 
-            def theirs(points: Any = points, kept: Any = kept, peer: Any = torch_pillars) -> None:
-                peer.maximum(kept, peer.voxelize(points)[1])
+        def ours() -> None:
+            if reserved:
+                voxelize(cloud, counts, *PILLARS, threads=self.threads, out=out)
+                pillar_max(learned, out[1], 1, 512, 512, threads=self.threads, out=bev)
+            else:
+                _, own = ops.voxelize(points, counts_tensor, *PILLARS)
+                ops.pillar_max(learned_tensor, own, 1, 512, 512)
 
-            moved = cloud.nbytes + len(cloud) * (11 + 64) * 4 + 2 * cells.nbytes + bev.nbytes
-            functions = {"ours": ours, "torch index_add_, scatter_reduce_": theirs}
-            yield self.rows("voxelize + pillar_max", f"{case} x 64 -> 512x512", functions, moved)
-            inside = cells[cells >= 0].long()
-            functions = {
-                "ours": lambda f=learned, c=cells: ops.pillar_max(f, c, 1, 512, 512),
-                "torch scatter_reduce_": lambda f=kept, c=inside, peer=torch_pillars: peer.maximum(f, c),
-            }
-            moved = kept.nbytes + cells.nbytes + bev.nbytes
-            yield self.rows("pillar_max", f"{case} x 64 -> 512x512", functions, moved)
+        functions = {
+            "ours": ours,
+            "torch index_add_, scatter_reduce_": lambda: peer.maximum(kept, peer.voxelize(points)[1]),
+        }
+        moved = cloud.nbytes + out[0].nbytes + 2 * out[1].nbytes + len(kept) * 64 * 4 + bev.nbytes
+        return self.rows("voxelize + pillar_max", case, functions, moved)
 
     def frustum_index(self) -> Iterator[list[Row]]:
         """Stride 16 with 59 bins, and stride 8 with 118 bins on 360x360 cells of 0.3 m."""
@@ -154,19 +168,53 @@ class Bench:
             case = f"{points.size} points -> {size}x{size}"
             yield self.rows("frustum_index", case, functions, points.nbytes + starts.nbytes)
 
+    def nms(self) -> Iterator[list[Row]]:
+        """The 500 boxes of a detection head, ten classes."""
+        rng = np.random.default_rng(0)
+        boxes = rng.uniform(-50, 50, (500, 9)).astype(np.float32)
+        boxes[:, 3:6] = (4, 2, 1.5)
+        boxes[1::2] = boxes[::2]
+        scores, labels = rng.random(500).astype(np.float32), np.repeat(np.arange(10, dtype=np.int32), 50)
+        radii = np.full(10, 2, np.float32)
+        assert nms(boxes, scores, labels, "circle", radii).tolist() == peers.greedy_circles(
+            boxes, scores, labels, radii
+        )
+        functions = {
+            "ours": lambda: nms(boxes, scores, labels, "circle", radii),
+            "numpy greedy": lambda: peers.greedy_circles(boxes, scores, labels, radii),
+        }
+        yield self.rows("nms circle", "500 boxes, 10 classes", functions, boxes.nbytes)
+
+    def prepare_images(self) -> Iterator[list[Row]]:
+        """Six cameras."""
+        images = np.random.default_rng(0).integers(0, 256, (6, *RAW_SIZE, 3), dtype=np.uint8)
+        mean, deviation = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+        tensors = [torch.tensor(values).view(1, 3, 1, 1) for values in (mean, deviation)]
+        pixels = torch.from_numpy(images)
+        prepared = prepare_images(images, IMAGE_SIZE, mean, deviation)
+        theirs = peers.resize_crop_normalise(pixels, IMAGE_SIZE, *tensors)
+        torch.testing.assert_close(torch.from_numpy(prepared), theirs, rtol=1e-4, atol=1e-4)
+        functions = {
+            "ours": lambda: prepare_images(images, IMAGE_SIZE, mean, deviation, threads=self.threads),
+            "torch interpolate": lambda: peers.resize_crop_normalise(pixels, IMAGE_SIZE, *tensors),
+        }
+        # Two of every 2.3 raw rows are read.
+        moved = int(images.nbytes * 0.88) + prepared.nbytes
+        yield self.rows("prepare_images", "6 x 900x1600 -> 256x704 f32", functions, moved)
+
 
 def show(rows: list[Row], head: str) -> None:
     """The table."""
     table = Table("kernel", "case", "ours µs", "peer", "peer µs", "ratio", "floor µs", title=head, title_justify="left")
     for row in rows:
-        figures = f"{row.ours_us:,.0f}", row.peer, f"{row.peer_us:,.0f}", f"{row.ratio:.1f}×", f"{row.floor_us:,.0f}"
+        figures = f"{row.ours_us:,.0f}", row.peer, f"{row.peer_us:,.0f}", f"{row.ratio:.1f}", f"{row.floor_us:,.0f}"
         table.add_row(row.kernel, row.case, *figures)
     Console(width=150).print(table)
 
 
 def main() -> None:
     """Measure, print, write."""
-    kernels = ("bev_pool", "voxelize", "pillar_max", "frustum_index")
+    kernels = ("bev_pool", "voxelize", "pillar_max", "frustum_index", "nms", "prepare_images")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=1.0, help="time for each function of each case")
@@ -174,11 +222,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/bench/kernels.json"))
     arguments = parser.parse_args()
     bench = Bench(arguments.threads, arguments.seconds)
+    machine, load = describe_machine(), os.getloadavg()[0]
     rows = [row for kernel in arguments.only for case in getattr(bench, kernel)() for row in case]
-    machine = describe_machine()
-    head = f"{machine.line()}; {arguments.threads} threads; {bench.sensors.source}; copy {bench.bandwidth / 1e9:.1f} GB/s"
+    head = (
+        f"{machine.line()}; {arguments.threads} threads; {bench.sensors.source}; copy {bench.bandwidth / 1e9:.1f} GB/s"
+    )
     show(rows, head)
-    document = {"machine": machine.model_dump(), "input": bench.sensors.source, "copy_bytes_per_s": bench.bandwidth}
+    document = {
+        "machine": machine.model_dump(),
+        "input": bench.sensors.source,
+        "copy_bytes_per_s": bench.bandwidth,
+        "load": load,
+    }
     write_text(arguments.out, json.dumps({**document, "rows": [asdict(row) for row in rows]}, indent=2) + "\n")
     print(f"written to {arguments.out}")
 

@@ -45,34 +45,44 @@ class PoolPeer:
 
 
 class Pillars:
-    """The torch formulation of Voxelize and PillarMax: floor, ``index_add`` for the mean, ``scatter_reduce`` amax."""
+    """The torch formulation of Voxelize and PillarMax: floor, ``index_add_`` for the mean, ``scatter_reduce_`` amax.
 
-    def __init__(self, limits: Sequence[float], cell: Sequence[float], height: int, width: int) -> None:
+    With ``reserved`` the large tables are allocated once.
+    """
+
+    def __init__(
+        self, limits: Sequence[float], cell: Sequence[float], size: int, channels: int, reserved: bool
+    ) -> None:
         self.low, self.high = torch.tensor(limits[:3]), torch.tensor(limits[3:])
         self.cell = torch.tensor(cell)
-        self.height, self.width = height, width
+        self.size, self.channels = size, channels
+        self.memory = self.tables() if reserved else None
+
+    def tables(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Sums, maxima and output."""
+        cells = self.size * self.size
+        return torch.empty(cells, 4), torch.empty(cells, self.channels), torch.empty(self.channels, cells)
 
     def voxelize(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Features (M, 11) and cells (M,) of the points inside the range."""
         index = torch.floor((points[:, :2] - self.low[:2]) / self.cell)
-        inside = (index >= 0).all(1) & (index[:, 0] < self.width) & (index[:, 1] < self.height)
-        inside &= (points[:, 2] >= self.low[2]) & (points[:, 2] < self.high[2]) & points.isfinite().all(1)
+        inside = (index >= 0).all(1) & (index < self.size).all(1) & points.isfinite().all(1)
+        inside &= (points[:, 2] >= self.low[2]) & (points[:, 2] < self.high[2])
         points, index = points[inside], index[inside]
-        cells = index[:, 1].long() * self.width + index[:, 0].long()
-        sums = points.new_zeros(self.height * self.width, 4)
+        cells = index[:, 1].long() * self.size + index[:, 0].long()
+        sums = (self.memory or self.tables())[0].zero_()
         sums.index_add_(0, cells, torch.cat([points[:, :3], torch.ones_like(points[:, :1])], 1))
         own = sums[cells]
-        centre = torch.cat([(index + 0.5) * self.cell + self.low[:2], points.new_full((len(points), 1), 0.0)], 1)
+        centre = torch.cat([(index + 0.5) * self.cell + self.low[:2], points.new_zeros(len(points), 1)], 1)
         centre[:, 2] = (self.low[2] + self.high[2]) / 2
         xyz = points[:, :3]
         return torch.cat([points, xyz - own[:, :3] / own[:, 3:], xyz - centre], 1), cells
 
     def maximum(self, features: Tensor, cells: Tensor) -> Tensor:
         """(1, C, H, W), 0 where empty."""
-        bev = features.new_zeros(self.height * self.width, features.shape[1])
-        index = cells[:, None].expand_as(features)
-        bev.scatter_reduce_(0, index, features, "amax", include_self=False)
-        return bev.t().reshape(1, -1, self.height, self.width)
+        _, bev, out = self.memory or self.tables()
+        bev.zero_().scatter_reduce_(0, cells[:, None].expand_as(features), features, "amax", include_self=False)
+        return out.copy_(bev.t()).view(1, -1, self.size, self.size)
 
 
 def frustum_argsort(
@@ -91,7 +101,7 @@ def frustum_argsort(
 
 
 def spconv_voxelizer(limits: Sequence[float], cell: Sequence[float]) -> Callable[[NDArray[np.float32]], Any] | None:
-    """spconv's CPU ``PointToVoxel`` at its usual cap of 20 points and 60,000 voxels; None where it is not installed."""
+    """The CPU ``PointToVoxel`` of spconv at its usual cap of 20 points and 60,000 voxels; None without spconv."""
     try:
         from cumm import tensorview
         from spconv.utils import Point2VoxelCPU3d
@@ -124,3 +134,27 @@ def onnx_bev_pool(inputs: dict[str, NDArray[Any]], height: int, width: int, thre
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     return lambda: session.run(None, inputs)
+
+
+def greedy_circles(
+    boxes: NDArray[np.float32], scores: NDArray[np.float32], labels: NDArray[np.int32], radii: NDArray[np.float32]
+) -> list[int]:
+    """Circle suppression in numpy: each kept box strikes out the later ones of its class that are near."""
+    order = np.argsort(-scores, kind="stable")
+    centres, own = boxes[order, :2].astype(np.float64), labels[order]
+    alive = np.ones(len(order), bool)
+    for index in range(len(order)):
+        if alive[index]:
+            near = ((centres[index + 1 :] - centres[index]) ** 2).sum(1) < float(radii[own[index]]) ** 2
+            alive[index + 1 :] &= ~(near & (own[index + 1 :] == own[index]))
+    return [int(index) for index in order[alive]]
+
+
+def resize_crop_normalise(images: Tensor, size: Sequence[int], mean: Tensor, deviation: Tensor) -> Tensor:
+    """Image preparation in torch: cast, permute, bilinear ``interpolate``, crop, normalise."""
+    raw = images.shape[1:3]
+    scale = max(size[0] / raw[0], size[1] / raw[1])
+    resized = [round(side * scale) for side in raw]
+    pixels = torch.nn.functional.interpolate(images.permute(0, 3, 1, 2).float(), resized, mode="bilinear")
+    left = (resized[1] - size[1]) // 2
+    return (pixels[:, :, resized[0] - size[0] :, left : left + size[1]] - mean) / deviation

@@ -26,13 +26,17 @@ class Row:
 
 
 def microseconds(functions: dict[str, Callable[[], Any]], seconds: float) -> dict[str, float]:
-    """Median time of each function; they take turns, so that a busy moment of the machine hits all alike."""
+    """Median time of each function; they take turns, so that a busy moment of the machine hits all alike.
+
+    A turn's first call is not timed: the threads of the function before, OpenMP's, still spin then.
+    """
     times: dict[str, list[float]] = {name: [] for name in functions}
     for function in functions.values():
         function()
     end = time.perf_counter() + seconds * len(functions)
     while time.perf_counter() < end or min(map(len, times.values())) < 7:
         for name, function in functions.items():
+            function()
             start = time.perf_counter()
             function()
             times[name].append(time.perf_counter() - start)

@@ -238,6 +238,21 @@ def dense(array: NDArray[Any], dtype: type[np.generic], shape: tuple[int | None,
     return np.ascontiguousarray(array)
 
 
+def output(given: NDArray[Any] | None, dtype: Any, shape: tuple[int, ...], name: str) -> NDArray[Any]:
+    """The caller's memory for a result, or new memory where there is none.
+
+    Raises:
+        ValueError: it has another dtype or shape, or is not C-contiguous and writable.
+    """
+    if given is None:
+        return np.empty(shape, dtype)
+    if given.dtype != dtype or given.shape != shape or not (given.flags.c_contiguous and given.flags.writeable):
+        raise ValueError(
+            f"{name} must be writable, C-contiguous {np.dtype(dtype)} {shape}, got {given.dtype} {given.shape}"
+        )
+    return given
+
+
 def dtype_code(array: NDArray[Any], name: str) -> int:
     """vexkd_dtype of an array.
 

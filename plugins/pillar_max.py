@@ -5,11 +5,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vexkd.plugins.library import call, cpu_workspace, dense, dtype_code, pointer
+from vexkd.plugins.library import call, cpu_workspace, dense, dtype_code, output, pointer
 
 
 def pillar_max(
-    features: NDArray[Any], cells: NDArray[np.int32], batch: int, height: int, width: int, threads: int = 0
+    features: NDArray[Any],
+    cells: NDArray[np.int32],
+    batch: int,
+    height: int,
+    width: int,
+    threads: int = 0,
+    out: NDArray[Any] | None = None,
 ) -> NDArray[Any]:
     """Maximum of each channel over the points of each cell.
 
@@ -20,6 +26,7 @@ def pillar_max(
         height: cells along y, H.
         width: cells along x, W.
         threads: 0 for all cores.
+        out: memory for the result, to be used again and again in a loop.
 
     Returns:
         (B, C, H, W) of the features' dtype; 0 where a cell is empty.
@@ -29,7 +36,7 @@ def pillar_max(
         KernelError: sizes that are none or too large.
 
     """
-    return _pillar_max(features, cells, (batch, height, width), None, threads)
+    return _pillar_max(features, cells, (batch, height, width), out, None, threads)
 
 
 def pillar_max_with_argmax(
@@ -37,7 +44,7 @@ def pillar_max_with_argmax(
 ) -> tuple[NDArray[Any], NDArray[np.int32]]:
     """As :func:`pillar_max`, and the lowest row that attains each maximum: (B, C, H, W) int32, -1 where none does."""
     argmax = np.empty((batch, features.shape[-1], height, width), np.int32)
-    return _pillar_max(features, cells, (batch, height, width), argmax, threads), argmax
+    return _pillar_max(features, cells, (batch, height, width), None, argmax, threads), argmax
 
 
 def pillar_max_backward(
@@ -58,6 +65,7 @@ def _pillar_max(
     features: NDArray[Any],
     cells: NDArray[np.int32],
     size: tuple[int, int, int],
+    out: NDArray[Any] | None,
     argmax: NDArray[np.int32] | None,
     threads: int,
 ) -> NDArray[Any]:
@@ -65,7 +73,7 @@ def _pillar_max(
     features = dense(features, features.dtype.type, (None, None), "features")
     cells = dense(cells, np.int32, (len(features),), "cells")
     batch, height, width = size
-    bev = np.empty((batch, features.shape[1], height, width), features.dtype)
+    bev = output(out, features.dtype, (batch, features.shape[1], height, width), "out")
     outputs = (pointer(bev), pointer(argmax))
     workspace = cpu_workspace("pillar_max", code, *features.shape, *size, int(argmax is not None))
     inputs = (pointer(features), code, pointer(cells))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from vexkd.plugins.library import F32, call, cpu_workspace, dense, make_grid, pointer
+from vexkd.plugins.library import F32, call, cpu_workspace, dense, make_grid, output, pointer
 
 POINT_SIZE = 5
 POINT_FEATURES = 11
@@ -18,6 +18,7 @@ def voxelize(
     range: Sequence[float],
     cell: Sequence[float],
     threads: int = 0,
+    out: tuple[NDArray[np.float32], NDArray[np.int32]] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """Assign points to pillars and describe each point by its pillar.
 
@@ -27,6 +28,7 @@ def voxelize(
         range: x_min, y_min, z_min, x_max, y_max, z_max in metres.
         cell: cell_x, cell_y in metres.
         threads: 0 for all cores.
+        out: memory for the results, to be used again and again in a loop.
 
     Returns:
         features (B*N, 11) float32: the 5 inputs, offset to the pillar's mean (3), offset to the cell's centre (3);
@@ -44,8 +46,8 @@ def voxelize(
             f"points must have the same number of rows for each of {len(counts)} samples, got {len(points)}"
         )
     grid = make_grid(range, cell)
-    features = np.empty((len(points), POINT_FEATURES), np.float32)
-    cells = np.empty(len(points), np.int32)
+    features = output(out and out[0], np.float32, (len(points), POINT_FEATURES), "out[0]")
+    cells = output(out and out[1], np.int32, (len(points),), "out[1]")
     sizes = (len(counts), len(points) // len(counts), ctypes.byref(grid))
     outputs = (F32, pointer(features), pointer(cells))
     workspace = cpu_workspace("voxelize", *sizes)
