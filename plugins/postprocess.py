@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from vexkd.plugins.nms import BOX_SIZE, nms
 
-NUSCENES_RADII = (2.0, 3.0, 3.0, 3.0, 3.0, 0.8, 0.8, 0.8, 0.35, 0.35)
+NUSCENES_RADII = (2.0, 3.0, 3.0, 3.0, 3.0, 0.5, 0.8, 0.8, 0.35, 0.35)
 """Metres within which two boxes of one class are one object, in the order of ``vexkd.classes.DETECTION_CLASSES``.
 
 Somewhat under the closest distance at which two objects of the class stand side by side.

@@ -5,6 +5,10 @@ from pathlib import Path
 
 import pytest
 
+# Test workers share the cores: threads that wait for each other across processes cost far more than they bring. This
+# stands before anything imports torch, which reads it once; processes that tests start inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
