@@ -1,5 +1,6 @@
 #include "checks.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace vexkd {
@@ -175,6 +176,59 @@ vexkd_status check_frustum_index(const float* rays, const float* origins, const 
       {starts, (product({s.batch, grid->height, grid->width}) + 1) * 4, 4, kOutput},
       workspace,
   });
+}
+
+vexkd_status check_suppression(const float* boxes, const float* scores, const int32_t* groups, int32_t count,
+                               vexkd_overlap overlap, const float* thresholds, int32_t group_count, const int32_t* kept,
+                               const int32_t* kept_count, Buffer workspace) {
+  if (count < 0 || group_count < 0) return VEXKD_INVALID_ARGUMENT;
+  if (overlap != VEXKD_CIRCLE && overlap != VEXKD_ROTATED_IOU) return VEXKD_INVALID_ARGUMENT;
+  return check_buffers({
+      {boxes, product({count, VEXKD_BOX_SIZE, 4}), 4, kInput},
+      {scores, product({count, 4}), 4, kInput},
+      {groups, product({count, 4}), 4, kInput},
+      {thresholds, product({group_count, 4}), 4, kInput},
+      {kept, product({count, 4}), 4, kOutput},
+      {kept_count, 4, 4, kOutput},
+      workspace,
+  });
+}
+
+ResizedSize resized_size(const vexkd_image_shape& shape) {
+  const double scale = std::max(static_cast<double>(shape.height) / shape.raw_height,
+                                static_cast<double>(shape.width) / shape.raw_width);
+  const auto resized = [&](int32_t raw) { return static_cast<int32_t>(std::nearbyint(raw * scale)); };
+  return {resized(shape.raw_height), resized(shape.raw_width)};
+}
+
+vexkd_status check_image_preparation(const uint8_t* images, const vexkd_image_shape* shape, const float* mean,
+                                     const float* deviation, vexkd_dtype dtype, const void* prepared) {
+  constexpr int64_t kChannels = 3;
+  constexpr int32_t kMaxSide = 1 << 15;
+  if (shape == nullptr || mean == nullptr || deviation == nullptr) return VEXKD_NULL_POINTER;
+  if (check_dtype(dtype) != VEXKD_OK || shape->views < 0) return VEXKD_INVALID_ARGUMENT;
+  for (int32_t side : {shape->raw_height, shape->raw_width, shape->height, shape->width}) {
+    if (side < 1) return VEXKD_INVALID_ARGUMENT;
+    if (side > kMaxSide) return VEXKD_TOO_LARGE;
+  }
+  // An extreme aspect ratio: the longer axis of the resized image is at most 2^30 pixels, the shorter may vanish.
+  const ResizedSize resized = resized_size(*shape);
+  if (resized.width < shape->width || resized.height < shape->height) return VEXKD_INVALID_ARGUMENT;
+  const size_t size = dtype_size(dtype);
+  const vexkd_status status = check_buffers({
+      {images, product({shape->views, shape->raw_height, shape->raw_width, kChannels}), 1, kInput},
+      {mean, kChannels * 4, 4, kInput},
+      {deviation, kChannels * 4, 4, kInput},
+      {prepared, product({shape->views, kChannels, shape->height, shape->width, static_cast<int64_t>(size)}), size,
+       kOutput},
+  });
+  if (status != VEXKD_OK) return status;
+  for (int64_t channel = 0; channel < kChannels; ++channel) {
+    if (!std::isfinite(mean[channel]) || !std::isfinite(deviation[channel]) || !(deviation[channel] > 0)) {
+      return VEXKD_INVALID_ARGUMENT;
+    }
+  }
+  return VEXKD_OK;
 }
 
 }  // namespace vexkd

@@ -8,6 +8,8 @@
 
 #include "vexkd/bev_pool.h"
 #include "vexkd/frustum_index.h"
+#include "vexkd/nms.h"
+#include "vexkd/prepare_images.h"
 #include "vexkd/types.h"
 
 namespace vexkd {
@@ -109,6 +111,19 @@ vexkd_status check_frustum_sizes(const vexkd_frustum_shape* shape, const vexkd_g
 vexkd_status check_frustum_index(const float* rays, const float* origins, const float* depths,
                                  const vexkd_frustum_shape* shape, const vexkd_grid* grid, const int32_t* points,
                                  const int32_t* starts, Buffer workspace);
+
+vexkd_status check_suppression(const float* boxes, const float* scores, const int32_t* groups, int32_t count,
+                               vexkd_overlap overlap, const float* thresholds, int32_t group_count, const int32_t* kept,
+                               const int32_t* kept_count, Buffer workspace);
+
+// Size of the whole resized image, of which prepare_images keeps a crop.
+struct ResizedSize {
+  int32_t height, width;
+};
+ResizedSize resized_size(const vexkd_image_shape& shape);
+// Looks at mean and deviation, which lie in host memory.
+vexkd_status check_image_preparation(const uint8_t* images, const vexkd_image_shape* shape, const float* mean,
+                                     const float* deviation, vexkd_dtype dtype, const void* prepared);
 
 }  // namespace vexkd
 

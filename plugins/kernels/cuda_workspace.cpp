@@ -1,5 +1,6 @@
 #include "cuda_workspace.h"
 
+#include "vexkd/nms.h"
 #include "vexkd/pillar_max.h"
 #include "vexkd/voxelize.h"
 
@@ -59,6 +60,17 @@ BevPoolBackwardWorkspace plan_bev_pool_backward(void* base, vexkd_dtype dtype, c
   return plan;
 }
 
+NmsWorkspace plan_nms(void* base, int32_t count) {
+  WorkspaceParts parts(base);
+  const auto boxes = static_cast<size_t>(count);
+  NmsWorkspace plan{};
+  plan.order = parts.take<int32_t>(boxes);
+  plan.footprints = parts.take<BoxFootprint>(boxes);
+  plan.overlaps = parts.take<uint64_t>(boxes * ((boxes + kNmsWord - 1) / kNmsWord));
+  plan.size = parts.size();
+  return plan;
+}
+
 }  // namespace vexkd
 
 vexkd_status vexkd_voxelize_cuda_workspace(int32_t batch, int32_t capacity, const vexkd_grid* grid, size_t* size) {
@@ -90,4 +102,11 @@ vexkd_status vexkd_bev_pool_backward_cuda_workspace(vexkd_dtype dtype, const vex
   const vexkd_status status = vexkd::check_bev_pool_shape(dtype, shape);
   if (status != VEXKD_OK) return status;
   return vexkd::answer(vexkd::plan_bev_pool_backward(nullptr, dtype, *shape).size, size);
+}
+
+vexkd_status vexkd_nms_cuda_workspace(int32_t count, size_t* size) {
+  if (size == nullptr) return VEXKD_NULL_POINTER;
+  if (count < 0) return VEXKD_INVALID_ARGUMENT;
+  if (count > VEXKD_NMS_CUDA_BOXES) return VEXKD_TOO_LARGE;
+  return vexkd::answer(vexkd::plan_nms(nullptr, count).size, size);
 }

@@ -63,6 +63,22 @@ struct BevPoolBackwardWorkspace {
   size_t size;
 };
 
+// What nms knows of a box: footprint.
+struct BoxFootprint {
+  double x[4], y[4];          // corners counter-clockwise
+  double centre_x, centre_y;  // metres
+  double area, radius;        // of the circle around it; both 0 for a box without area
+  int32_t group;
+};
+
+struct NmsWorkspace {
+  int32_t* order;            // (count) box of each rank, -1 beyond the candidates
+  BoxFootprint* footprints;  // (count) by rank
+  uint64_t* overlaps;        // (count, words of 64 ranks): bit c of row r: rank c gives way to rank r
+  size_t size;
+};
+
+constexpr int32_t kNmsWord = 64;      // ranks of one word of the overlap matrix
 constexpr int32_t kScanTile = 2048;   // cells that one block of the prefix sum takes
 constexpr int32_t kVectorBytes = 16;  // one load; channels-last rows are padded to whole vectors
 
@@ -75,6 +91,7 @@ inline int64_t padded_channels(vexkd_dtype dtype, int32_t channels) {
 VoxelizeWorkspace plan_voxelize(void* base, int32_t batch, const vexkd_grid& grid);
 PillarMaxWorkspace plan_pillar_max(void* base, int32_t points, int32_t batch, int32_t height, int32_t width);
 BevPoolWorkspace plan_bev_pool(void* base, vexkd_dtype dtype, const vexkd_bev_pool_shape& shape);
+NmsWorkspace plan_nms(void* base, int32_t count);
 BevPoolBackwardWorkspace plan_bev_pool_backward(void* base, vexkd_dtype dtype, const vexkd_bev_pool_shape& shape);
 
 }  // namespace vexkd

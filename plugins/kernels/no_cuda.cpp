@@ -2,7 +2,9 @@
 // CUDA are answered by cuda_workspace.cpp in every build.
 #include "vexkd/bev_pool.h"
 #include "vexkd/frustum_index.h"
+#include "vexkd/nms.h"
 #include "vexkd/pillar_max.h"
+#include "vexkd/prepare_images.h"
 #include "vexkd/voxelize.h"
 
 vexkd_status vexkd_voxelize_cuda(const float*, const int32_t*, int32_t, int32_t, const vexkd_grid*, vexkd_dtype, void*,
@@ -37,5 +39,15 @@ vexkd_status vexkd_frustum_index_cuda(const float*, const float*, const float*, 
 }
 
 vexkd_status vexkd_frustum_index_cuda_workspace(const vexkd_frustum_shape*, const vexkd_grid*, size_t*) {
+  return VEXKD_UNSUPPORTED;
+}
+
+vexkd_status vexkd_nms_cuda(const float*, const float*, const int32_t*, int32_t, vexkd_overlap, const float*, int32_t,
+                            float, int32_t*, int32_t*, void*, size_t, void*) {
+  return VEXKD_UNSUPPORTED;
+}
+
+vexkd_status vexkd_prepare_images_cuda(const uint8_t*, const vexkd_image_shape*, const float*, const float*,
+                                       vexkd_dtype, void*, void*) {
   return VEXKD_UNSUPPORTED;
 }

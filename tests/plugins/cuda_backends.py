@@ -16,7 +16,7 @@ import numpy as np
 from clouds import GridCase
 from numpy.typing import NDArray
 
-from vexkd.plugins.library import BevPoolShape, FrustumShape, Grid, find_library
+from vexkd.plugins.library import BevPoolShape, FrustumShape, Grid, ImageShape, find_library
 
 SANITIZED = "VEXKD_SANITIZED_EMULATION" in os.environ
 """Set by test_cuda_sanitized.py, whose process has AddressSanitizer loaded: then that guards the buffers."""
@@ -47,15 +47,20 @@ class Backend(Protocol):
         """Copy bytes there: their address, aligned to 256, and how to get them back after all work is done."""
 
 
+def build_emulation(folder: Path, flags: tuple[str, ...]) -> Path:
+    """Compile the emulated library in a folder; RuntimeError with the compiler's output where it refuses."""
+    spec = importlib.util.spec_from_file_location("emulate", EMULATE)
+    assert spec is not None and spec.loader is not None
+    emulate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(emulate)
+    return emulate.build(folder, flags=flags)
+
+
 class Emulated:
     """The CPU in the GPU's place, with its threads in an order that depends on ``seed``."""
 
-    def __init__(self, folder: Path) -> None:
-        spec = importlib.util.spec_from_file_location("emulate", EMULATE)
-        assert spec is not None and spec.loader is not None
-        emulate = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(emulate)
-        self.library = ctypes.CDLL(str(emulate.build(folder, flags=FLAGS)))
+    def __init__(self, library: Path) -> None:
+        self.library = ctypes.CDLL(str(library))
         self._libc = ctypes.CDLL(None)
         self.skew = 0
 
@@ -114,6 +119,7 @@ class Call:
         self.backend, self.name = backend, name
         self._outputs: list[tuple[Out, Fetch]] = []
         self._inputs: list[tuple[NDArray[np.uint8], Fetch]] = []
+        self._host: list[NDArray[Any]] = []
         self._arguments = [self._convert(argument) for argument in arguments]
         if query is not None:
             size = ctypes.c_size_t()
@@ -154,6 +160,9 @@ class Call:
             address, fetch = self._allocate(size, self._skew(argument.dtype))
             self._outputs.append((argument, fetch))
             return ctypes.c_void_p(address)
+        if isinstance(argument, Host):
+            self._host.append(argument.data)
+            return ctypes.c_void_p(argument.data.ctypes.data)
         if isinstance(argument, np.ndarray):
             skew = self._skew(argument.dtype)
             data = _guarded(np.ascontiguousarray(argument).reshape(-1).view(np.uint8), skew)
@@ -166,6 +175,8 @@ class Call:
 def _plain(argument: Any) -> Any:
     if argument is None:
         return ctypes.c_void_p()
+    if isinstance(argument, float):
+        return ctypes.c_float(argument)
     return ctypes.c_int32(int(argument)) if isinstance(argument, int | np.integer) else ctypes.byref(argument)
 
 
@@ -179,6 +190,18 @@ def _inside(data: NDArray[np.uint8], skew: int) -> NDArray[np.uint8]:
     assert (data[:begin] == GUARD_BYTE).all(), "written before the start of a buffer"
     assert (data[end:] == GUARD_BYTE).all(), "written beyond the end of a buffer"
     return data[begin:end]
+
+
+def outcome(call: Call) -> list[NDArray[Any]]:
+    """Outputs of one run."""
+    call.run()
+    return call.results()
+
+
+class Host(NamedTuple):
+    """An array that stays in host memory, for the call itself to read."""
+
+    data: NDArray[Any]
 
 
 def grid_of(case: GridCase) -> Grid:
@@ -250,3 +273,27 @@ def frustum_index(
     outputs = (Out((points,), np.int32), Out((batch * grid.height * grid.width + 1,), np.int32))
     c_grid = grid_of(grid)
     return Call(backend, "frustum_index", (rays, origins, depths, shape, c_grid, *outputs), (shape, c_grid))
+
+
+def nms(
+    backend: Backend,
+    boxes: NDArray,
+    scores: NDArray,
+    groups: NDArray,
+    overlap: str,
+    thresholds: NDArray,
+    score_threshold: float,
+) -> Call:
+    count, code = len(boxes), {"circle": 0, "rotated": 1}[overlap]
+    outputs = (Out((count,), np.int32), Out((1,), np.int32))
+    inputs = (boxes, scores, groups, count, code, thresholds, len(thresholds), float(score_threshold))
+    return Call(backend, "nms", (*inputs, *outputs), (count,))
+
+
+def prepare_images(
+    backend: Backend, images: NDArray, size: tuple[int, int], mean: NDArray, deviation: NDArray, dtype: Any
+) -> Call:
+    shape = ImageShape(*images.shape[:3], *size)
+    out = Out((len(images), 3, *size), dtype)
+    arguments = (images, shape, Host(mean), Host(deviation), HALF[np.dtype(dtype)], out)
+    return Call(backend, "prepare_images", arguments, None)

@@ -14,10 +14,10 @@ from cuda_backends import (
     Backend,
     Call,
     Device,
-    Emulated,
     bev_pool,
     bev_pool_backward,
     frustum_index,
+    outcome,
     pillar_max,
     pillar_max_backward,
     voxelize,
@@ -28,7 +28,6 @@ from numpy.typing import NDArray
 from test_frustum import rays_of
 
 from vexkd.plugins.bev_pool import bev_pool as pool_on_the_cpu
-from vexkd.plugins.library import has_cuda
 from vexkd.plugins.reference import bev_pool as pool_reference
 from vexkd.plugins.reference import pillar_max as max_reference
 from vexkd.plugins.reference.frustum import frustum_index as frustum_reference
@@ -38,37 +37,6 @@ GRID = GridCase((-4.0, -3.0, -2.0, 4.0, 3.0, 2.0), (0.5, 0.25), 24, 16)
 SEEDS = st.integers(0, 2**32 - 1)
 DTYPES = st.sampled_from([np.float32, np.float16])
 few = settings(max_examples=40, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
-
-
-def find_device() -> Device:
-    torch = pytest.importorskip("torch")
-    if not torch.cuda.is_available():
-        pytest.skip("no CUDA device")
-    if not has_cuda():
-        pytest.skip("the kernels' library was built without CUDA")
-    return Device()
-
-
-@pytest.fixture(scope="module")
-def device() -> Device:
-    return find_device()
-
-
-@pytest.fixture(scope="module", params=["emulated", pytest.param("device", marks=pytest.mark.gpu)])
-def backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    if request.param == "device":
-        return find_device()
-    try:
-        return Emulated(tmp_path_factory.mktemp("emulated"))
-    except RuntimeError as error:
-        if "_Float16" in str(error):
-            pytest.skip("the compiler has no _Float16: GCC has it from 12 on")
-        raise
-
-
-def outcome(call: Call) -> list[NDArray[Any]]:
-    call.run()
-    return call.results()
 
 
 def close(ours: NDArray[Any], theirs: NDArray[Any]) -> bool:

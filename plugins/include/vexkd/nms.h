@@ -4,6 +4,7 @@
 #include "vexkd/types.h"
 
 #define VEXKD_BOX_SIZE 9
+#define VEXKD_NMS_CUDA_BOXES 65536
 
 #ifdef __cplusplus
 extern "C" {
@@ -34,9 +35,16 @@ VEXKD_API vexkd_status vexkd_nms_cpu(const float* boxes, const float* scores, co
                                      vexkd_overlap overlap, const float* thresholds, int32_t group_count,
                                      float score_threshold, int32_t* kept, int32_t* kept_count, void* workspace,
                                      size_t workspace_size);
+/** As above; the last bit of an overlap may differ, for CUDA's sine and cosine round otherwise. At most
+ * VEXKD_NMS_CUDA_BOXES boxes (else VEXKD_TOO_LARGE): the workspace holds a bit for every pair. */
+VEXKD_API vexkd_status vexkd_nms_cuda(const float* boxes, const float* scores, const int32_t* groups, int32_t count,
+                                      vexkd_overlap overlap, const float* thresholds, int32_t group_count,
+                                      float score_threshold, int32_t* kept, int32_t* kept_count, void* workspace,
+                                      size_t workspace_size, void* stream);
 
 /** Bytes of workspace for calls of up to `count` boxes. */
 VEXKD_API vexkd_status vexkd_nms_cpu_workspace(int32_t count, size_t* size);
+VEXKD_API vexkd_status vexkd_nms_cuda_workspace(int32_t count, size_t* size);
 
 /** Intersection over union of footprints: iou (first_count, second_count) f32 of boxes (…, 9) f32 as above; 0 where one
  * is not finite. Needs no workspace. `threads` as everywhere. */

@@ -31,6 +31,11 @@ typedef struct vexkd_image_shape {
 VEXKD_API vexkd_status vexkd_prepare_images_cpu(const uint8_t* images, const vexkd_image_shape* shape,
                                                 const float* mean, const float* deviation, vexkd_dtype dtype,
                                                 void* prepared, int32_t threads);
+/** The same bits as on the CPU. `mean` and `deviation` are read by the call itself: like `shape`, they lie in host
+ * memory. Needs no workspace. */
+VEXKD_API vexkd_status vexkd_prepare_images_cuda(const uint8_t* images, const vexkd_image_shape* shape,
+                                                 const float* mean, const float* deviation, vexkd_dtype dtype,
+                                                 void* prepared, void* stream);
 
 #ifdef __cplusplus
 }

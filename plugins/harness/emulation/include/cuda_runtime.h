@@ -44,6 +44,13 @@ inline float __fadd_rn(float a, float b) { return a + b; }
 inline float __fsub_rn(float a, float b) { return a - b; }
 inline float __fmul_rn(float a, float b) { return a * b; }
 inline float __fdiv_rn(float a, float b) { return a / b; }
+inline double __dadd_rn(double a, double b) { return a + b; }
+inline double __dsub_rn(double a, double b) { return a - b; }
+inline double __dmul_rn(double a, double b) { return a * b; }
+inline double __ddiv_rn(double a, double b) { return a / b; }
+inline double __dsqrt_rn(double a) { return std::sqrt(a); }
+inline int __popcll(unsigned long long a) { return __builtin_popcountll(a); }
+inline int __ffsll(long long a) { return __builtin_ffsll(a); }
 inline int __float2int_rn(float a) { return static_cast<int>(std::nearbyint(a)); }
 inline long long __float2ll_rz(float a) { return static_cast<long long>(a); }
 inline float __ll2float_rn(long long a) { return static_cast<float>(a); }
@@ -86,5 +93,11 @@ template <typename T>
 T atomicMax(T* at, T value) {
   T const old = *at;
   *at = old < value ? value : old;
+  return old;
+}
+template <typename T>
+T atomicOr(T* at, T value) {
+  T const old = *at;
+  *at = old | value;
   return old;
 }
