@@ -83,8 +83,10 @@ struct Table {
   }
 };
 
-struct Mean {
-  float value[4];  // the last is padding
+// What the points of a pillar share: the cell's centre, and the mean of their offsets from it; the fourth is padding.
+struct alignas(32) Shared {
+  float centre[4];
+  float mean[4];
 };
 
 VEXKD_INLINE float along(const Axis& axis, float value) { return std::floor((value - axis.low) / axis.cell); }
@@ -147,28 +149,25 @@ VEXKD_CLONES int32_t collect(const float* points, int64_t n, const Frame& frame,
 
 // Features of n points; the i-th belongs to pillar slots[i], or renamed[slots[i]] if there is `renamed`.
 template <typename T>
-VEXKD_INLINE void describe_blocks(const float* points, int64_t n, const Frame& frame, const int32_t* slots,
-                                  const int32_t* renamed, const Mean* means, bool streamed, T* features) {
-  Block block;
+VEXKD_INLINE void describe_blocks(const float* points, int64_t n, const int32_t* cells, const int32_t* slots,
+                                  const int32_t* renamed, const Shared* pillars, bool streamed, T* features) {
   alignas(64) T rows[kBlock * kFeatures];
   for (int64_t start = 0; start < n; start += kBlock) {
     const int64_t size = std::min(kBlock, n - start);
-    const float* from = points + start * kColumns;
-    locate_block(from, size, frame, 0, block);
     for (int64_t i = 0; i < size; ++i) {
       T* row = rows + i * kFeatures;
-      if (block.cell[i] < 0) {
+      if (cells[start + i] < 0) {
         for (int k = 0; k < kFeatures; ++k) row[k] = T{};
         continue;
       }
       const int32_t slot = slots[start + i];
-      const Mean& mean = means[renamed == nullptr ? slot : renamed[slot]];
-      for (int k = 0; k < kColumns; ++k) store(from[i * kColumns + k], row + k);
-      for (int axis = 0; axis < 3; ++axis) {
-        const float offset = block.offset[axis][i];
-        store(offset - mean.value[axis], row + kColumns + axis);
-        store(offset, row + kColumns + 3 + axis);
-      }
+      const Shared& pillar = pillars[renamed == nullptr ? slot : renamed[slot]];
+      const float* point = points + (start + i) * kColumns;
+      for (int k = 0; k < kColumns; ++k) store(point[k], row + k);
+      float offset[3];
+      for (int axis = 0; axis < 3; ++axis) offset[axis] = point[axis] - pillar.centre[axis];
+      for (int axis = 0; axis < 3; ++axis) store(offset[axis] - pillar.mean[axis], row + kColumns + axis);
+      for (int axis = 0; axis < 3; ++axis) store(offset[axis], row + kColumns + 3 + axis);
     }
     T* to = features + start * kFeatures;
     const size_t bytes = static_cast<size_t>(size) * kFeatures * sizeof(T);
@@ -180,14 +179,14 @@ VEXKD_INLINE void describe_blocks(const float* points, int64_t n, const Frame& f
   }
 }
 
-VEXKD_CLONES void describe(const float* points, int64_t n, const Frame& frame, const int32_t* slots,
-                           const int32_t* renamed, const Mean* means, bool streamed, float* features) {
-  describe_blocks(points, n, frame, slots, renamed, means, streamed, features);
+VEXKD_CLONES void describe(const float* points, int64_t n, const int32_t* cells, const int32_t* slots,
+                           const int32_t* renamed, const Shared* pillars, bool streamed, float* features) {
+  describe_blocks(points, n, cells, slots, renamed, pillars, streamed, features);
 }
 
-VEXKD_CLONES void describe_half(const float* points, int64_t n, const Frame& frame, const int32_t* slots,
-                                const int32_t* renamed, const Mean* means, bool streamed, Half* features) {
-  describe_blocks(points, n, frame, slots, renamed, means, streamed, features);
+VEXKD_CLONES void describe_half(const float* points, int64_t n, const int32_t* cells, const int32_t* slots,
+                                const int32_t* renamed, const Shared* pillars, bool streamed, Half* features) {
+  describe_blocks(points, n, cells, slots, renamed, pillars, streamed, features);
 }
 
 // Sizes of a call, and how its memory is laid out.
@@ -205,7 +204,7 @@ struct Plan {
     const int64_t indices = std::max(cells, std::min(kMaxSlices * cells, kIndexBudget));
     size_t total = Scratch::block_bytes(product({indices, 4}));
     for (size_t block : {product({std::min(cells, kIndexBudget), 4}), product({rows, 2 * sizeof(Pillar)}),
-                         product({rows, sizeof(Mean)}), product({rows, 2 * 4}), size_t{4 * VEXKD_CPU_ALIGNMENT}}) {
+                         product({rows, sizeof(Shared)}), product({rows, 2 * 4}), size_t{4 * VEXKD_CPU_ALIGNMENT}}) {
       total = saturating_add(total, Scratch::block_bytes(block));
     }
     return total;
@@ -248,16 +247,20 @@ struct Cloud {
 struct Pillars {
   int32_t* slots;          // by row
   const int32_t* renamed;  // by slot; null when one slice made all pillars
-  const Mean* means;       // by pillar
+  const Shared* shared;    // by pillar
 };
 
-Mean mean_of(const Pillar& pillar, const Frame& frame) {
-  Mean mean = {};
+Shared share(const Pillar& pillar, const Frame& frame, int64_t sample_cells) {
+  const int32_t cell = static_cast<int32_t>(pillar.cell % sample_cells);
   const float count = static_cast<float>(pillar.count);
+  Shared shared = {};
+  shared.centre[0] = centre(frame.x, static_cast<float>(cell % frame.width));
+  shared.centre[1] = centre(frame.y, static_cast<float>(cell / frame.width));
+  shared.centre[2] = frame.z_centre;
   for (int axis = 0; axis < 3; ++axis) {
-    mean.value[axis] = static_cast<float>(pillar.sum[axis]) / count * frame.inverse[axis];
+    shared.mean[axis] = static_cast<float>(pillar.sum[axis]) / count * frame.inverse[axis];
   }
-  return mean;
+  return shared;
 }
 
 Pillars find_pillars(const Cloud& cloud, const Frame& frame, const Plan& plan, int32_t threads, Scratch& scratch,
@@ -280,7 +283,7 @@ Pillars find_pillars(const Cloud& cloud, const Frame& frame, const Plan& plan, i
     });
   });
 
-  Mean* means = scratch.take<Mean>(static_cast<size_t>(plan.rows));
+  Shared* shared = scratch.take<Shared>(static_cast<size_t>(plan.rows));
   int32_t* renamed = nullptr;
   Table merged = tables[0];
   if (slices > 1) {
@@ -298,8 +301,11 @@ Pillars find_pillars(const Cloud& cloud, const Frame& frame, const Plan& plan, i
       }
     }
   }
-  for (int32_t pillar = 0; pillar < merged.used; ++pillar) means[pillar] = mean_of(merged.pillars[pillar], frame);
-  return {slots, renamed, means};
+  parallel_for(threads, ceil_divide(merged.used, kChunk), [&](int64_t task) {
+    const int64_t end = std::min<int64_t>(merged.used, (task + 1) * kChunk);
+    for (int64_t i = task * kChunk; i < end; ++i) shared[i] = share(merged.pillars[i], frame, plan.sample_cells);
+  });
+  return {slots, renamed, shared};
 }
 
 }  // namespace
@@ -345,11 +351,11 @@ vexkd_status vexkd_voxelize_cpu(const float* points, const int32_t* counts, int3
     const float* from = points + row * kColumns;
     if (features_dtype == VEXKD_F32) {
       float* to = static_cast<float*>(features) + row * kFeatures;
-      describe(from, valid, frame, pillars.slots + row, pillars.renamed, pillars.means, streamed, to);
+      describe(from, valid, cells + row, pillars.slots + row, pillars.renamed, pillars.shared, streamed, to);
       std::fill(to + valid * kFeatures, to + rows * kFeatures, 0.0F);
     } else {
       Half* to = static_cast<Half*>(features) + row * kFeatures;
-      describe_half(from, valid, frame, pillars.slots + row, pillars.renamed, pillars.means, streamed, to);
+      describe_half(from, valid, cells + row, pillars.slots + row, pillars.renamed, pillars.shared, streamed, to);
       std::fill(to + valid * kFeatures, to + rows * kFeatures, Half{0});
     }
     if (streamed) stream_fence();
