@@ -209,7 +209,7 @@ def show(rows: list[Row], head: str) -> None:
     for row in rows:
         figures = f"{row.ours_us:,.0f}", row.peer, f"{row.peer_us:,.0f}", f"{row.ratio:.1f}", f"{row.floor_us:,.0f}"
         table.add_row(row.kernel, row.case, *figures)
-    Console(width=150).print(table)
+    Console(width=170).print(table)
 
 
 def main() -> None:

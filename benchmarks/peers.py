@@ -23,7 +23,7 @@ class PoolPeer:
         self.depth, self.context = depth, context
         self.size = (height, width)
         self.points = points[: starts[-1]].long()
-        self.cells = torch.repeat_interleave(torch.arange(height * width), (starts[1:] - starts[:-1]).long())
+        self.cells = torch.repeat_interleave((starts[1:] - starts[:-1]).long())
         self.pixels = frustum_pixels(self.points, depth.shape)
 
     def terms(self) -> Tensor:

@@ -28,18 +28,18 @@ class Row:
 def microseconds(functions: dict[str, Callable[[], Any]], seconds: float) -> dict[str, float]:
     """Median time of each function; they take turns, so that a busy moment of the machine hits all alike.
 
-    A turn's first call is not timed: the threads of the function before, OpenMP's, still spin then.
+    Each turn begins with a pause, in which OpenMP's threads of the function before stop spinning, and an untimed call.
     """
     times: dict[str, list[float]] = {name: [] for name in functions}
-    for function in functions.values():
-        function()
     end = time.perf_counter() + seconds * len(functions)
-    while time.perf_counter() < end or min(map(len, times.values())) < 7:
+    while time.perf_counter() < end or min(map(len, times.values())) < 9:
         for name, function in functions.items():
+            time.sleep(0.02)
             function()
-            start = time.perf_counter()
-            function()
-            times[name].append(time.perf_counter() - start)
+            for _ in range(3):
+                start = time.perf_counter()
+                function()
+                times[name].append(time.perf_counter() - start)
     return {name: statistics.median(values) * 1e6 for name, values in times.items()}
 
 
