@@ -20,6 +20,7 @@ from rich.table import Table
 
 import vexkd.ops  # noqa: F401  registers torch.ops.vexkd
 from benchmarks import peers
+from benchmarks.gpu import gpu_rows
 from benchmarks.inputs import IMAGE_SIZE, RAW_SIZE, Sensors, load_sensors
 from benchmarks.timing import Row, copy_bandwidth, rows_of
 from vexkd.engines.machine import describe_machine
@@ -228,13 +229,19 @@ def main() -> None:
         f"{machine.line()}; {arguments.threads} threads; {bench.sensors.source}; copy {bench.bandwidth / 1e9:.1f} GB/s"
     )
     show(rows, head)
+    on_gpu, said = gpu_rows(bench.sensors) if arguments.only == kernels else ([], "no GPU part with --only")
+    if on_gpu:
+        show(on_gpu, f"{said}; {bench.sensors.source}")
+    else:
+        print(said)
     document = {
         "machine": machine.model_dump(),
         "input": bench.sensors.source,
         "copy_bytes_per_s": bench.bandwidth,
         "load": load,
+        "gpu": said,
     }
-    write_text(arguments.out, json.dumps({**document, "rows": [asdict(row) for row in rows]}, indent=2) + "\n")
+    write_text(arguments.out, json.dumps({**document, "rows": [asdict(row) for row in rows + on_gpu]}, indent=2) + "\n")
     print(f"written to {arguments.out}")
 
 

@@ -34,12 +34,15 @@ _OPERATORS = {
     "bev_pool_backward": "pppippppp",
     "frustum_index": "ppppppp",
 }
-# Those without a CUDA form, whole.
-_CPU_ONLY = {
+# Those of another form, whole.
+_OTHERS = {
     "nms_cpu": "pppiipifpppz",
+    "nms_cuda": "pppiipifpppzp",
     "nms_cpu_workspace": "ip",
+    "nms_cuda_workspace": "ip",
     "rotated_iou_cpu": "pipipi",
     "prepare_images_cpu": "ppppipi",
+    "prepare_images_cuda": "ppppipp",
 }
 _QUERIES = {
     "voxelize": "iip",
@@ -154,7 +157,7 @@ def kernels() -> ctypes.CDLL:
         workspace = "" if name in _NO_WORKSPACE else "pz"
         _declare(library, f"vexkd_{name}_cpu", f"{parameters}i{workspace}")
         _declare(library, f"vexkd_{name}_cuda", f"{parameters}{workspace}p")
-    for name, parameters in _CPU_ONLY.items():
+    for name, parameters in _OTHERS.items():
         _declare(library, f"vexkd_{name}", parameters)
     for name, parameters in _QUERIES.items():
         _declare(library, f"vexkd_{name}_cpu_workspace", parameters + "p")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cuda_backends import FLAGS, Device, Emulated, build_emulation
+from cuda_backends import FLAGS, Device, Emulated, load_emulate
 
 from vexkd.plugins.library import has_cuda
 
@@ -38,7 +38,7 @@ def emulated_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not library.exists():
             try:
-                build_emulation(folder, FLAGS).rename(library)
+                load_emulate().build(folder, flags=FLAGS).rename(library)
             except RuntimeError as error:
                 if "_Float16" in str(error):
                     pytest.skip("the compiler has no _Float16: GCC has it from 12 on")

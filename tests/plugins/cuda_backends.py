@@ -47,13 +47,13 @@ class Backend(Protocol):
         """Copy bytes there: their address, aligned to 256, and how to get them back after all work is done."""
 
 
-def build_emulation(folder: Path, flags: tuple[str, ...]) -> Path:
-    """Compile the emulated library in a folder; RuntimeError with the compiler's output where it refuses."""
+def load_emulate() -> Any:
+    """The emulation's builder, which lies outside the packages."""
     spec = importlib.util.spec_from_file_location("emulate", EMULATE)
     assert spec is not None and spec.loader is not None
     emulate = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(emulate)
-    return emulate.build(folder, flags=flags)
+    return emulate
 
 
 class Emulated:

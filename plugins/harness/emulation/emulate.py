@@ -32,8 +32,18 @@ def build(folder: Path, compiler: str = "c++", flags: tuple[str, ...] = ("-O1",)
     Raises:
         RuntimeError: the compiler refuses, with its output.
     """
-    sources = [HERE / "emulation.cpp", *(KERNELS / f"{name}.cpp" for name in ("checks", "cuda_workspace", "types"))]
-    for cuda in sorted(KERNELS.glob("*.cu")):
+    plain = [KERNELS / f"{name}.cpp" for name in ("checks", "cuda_workspace", "types")]
+    return build_from(folder, [*plain, *sorted(KERNELS.glob("*.cu"))], compiler, flags)
+
+
+def build_from(folder: Path, given: list[Path], compiler: str = "c++", flags: tuple[str, ...] = ("-O1",)) -> Path:
+    """Build an emulated library from C++ and CUDA sources in a folder and return its path.
+
+    Raises:
+        RuntimeError: the compiler refuses, with its output.
+    """
+    sources = [HERE / "emulation.cpp", *(path for path in given if path.suffix != ".cu")]
+    for cuda in (path for path in given if path.suffix == ".cu"):
         source = folder / f"{cuda.stem}_emulated.cpp"
         source.write_text(rewrite_launches(cuda.read_text(encoding="utf-8")), encoding="utf-8")
         sources.append(source)

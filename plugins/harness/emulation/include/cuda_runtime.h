@@ -96,6 +96,12 @@ T atomicMax(T* at, T value) {
   return old;
 }
 template <typename T>
+T atomicCAS(T* at, T expected, T value) {
+  T const old = *at;
+  if (old == expected) *at = value;
+  return old;
+}
+template <typename T>
 T atomicOr(T* at, T value) {
   T const old = *at;
   *at = old | value;
