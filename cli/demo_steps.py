@@ -20,6 +20,7 @@ from vexkd.engines.bench import bench_bundles
 from vexkd.engines.bundle import Bundle, read_bundle
 from vexkd.engines.machine import describe_machine
 from vexkd.engines.pipeline import Pipeline
+from vexkd.export.engine_build import check_target
 from vexkd.export.export import Precision, export_run
 from vexkd.plugins.errors import UserError
 from vexkd.plugins.files import write_text
@@ -105,8 +106,9 @@ def run_demo(out: Path, scale: Scale, target: str, seed: int) -> Path:
     """Run every step and write ``report.html`` and ``report.json`` into ``out``; the path of the former.
 
     Raises:
-        UserError: ``out`` holds something else than an earlier demo, or a step fails.
+        UserError: the target is unknown, ``out`` holds something else than an earlier demo, or a step fails.
     """
+    check_target(target)
     _prepare(out)
     bundles = sum(len(names) for names in scale.exported.values())
     steps = Steps(2 + sum(len(names) for names in scale.recipes.values()) + bundles + 2 * len(scale.exported) + 1)
