@@ -3,11 +3,11 @@
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
 from vexkd.engines.gpu import find_gpus
+from vexkd.plugins.processor import processor_name
 
 PACKAGES = ("vexkd", "numpy", "onnxruntime", "onnxruntime-gpu", "tensorrt", "tensorrt-rtx", "pycuda", "torch")
 
@@ -35,7 +35,7 @@ class Machine(BaseModel):
 def describe_machine() -> Machine:
     """What this process runs on."""
     return Machine(
-        cpu=_cpu(),
+        cpu=processor_name(),
         cores=len(os.sched_getaffinity(0)),
         memory_gib=round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         gpus=tuple(f"{gpu.name} ({gpu.compute_capability}, {gpu.memory_mib} MiB)" for gpu in find_gpus()),
@@ -51,12 +51,3 @@ def package_version(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
-
-
-def _cpu() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return " ".join(line.partition(":")[2].split())
-    return platform.processor() or platform.machine()

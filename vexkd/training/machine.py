@@ -7,12 +7,14 @@ from pathlib import Path
 
 import torch
 
+from vexkd.plugins.processor import processor_name
+
 
 def machine() -> dict[str, str | int]:
     """Processor, its cores, the accelerator if there is one, and the versions that decide results."""
     accelerator = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     return {
-        "processor": _processor(),
+        "processor": processor_name(),
         "cores": os.cpu_count() or 1,
         "accelerator": accelerator,
         "python": platform.python_version(),
@@ -33,12 +35,3 @@ def git_commit() -> str | None:
 
 def _git(*arguments: str, at: Path) -> str:
     return subprocess.run(["git", *arguments], cwd=at, capture_output=True, text=True, check=True).stdout.strip()
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
