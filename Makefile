@@ -3,6 +3,9 @@ PYTHON ?= python3
 CUDA ?= AUTO
 VENV := .venv
 RUN := $(VENV)/bin
+ANY_PYTHON = $(or $(wildcard $(RUN)/python),$(PYTHON))
+CMAKE = $(or $(wildcard $(RUN)/cmake),$(shell command -v cmake))
+NINJA = $(or $(wildcard $(CURDIR)/$(RUN)/ninja),$(shell command -v ninja))
 
 .PHONY: demo test test-gpu lint bench bench-kernels native clean
 .DEFAULT_GOAL := test
@@ -21,8 +24,11 @@ demo: $(VENV)/installed
 test: $(VENV)/installed
 	OMP_NUM_THREADS=1 $(RUN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
+# Installs nothing, so that a machine with torch, pytest, hypothesis and nvcc needs no network. Without the whole
+# installation only the kernels' tests can be collected.
 test-gpu:
-	$(or $(wildcard $(RUN)/python),$(PYTHON)) -m pytest -m gpu $(ARGS)
+	$(ANY_PYTHON) -c "from vexkd.plugins.library import has_cuda; assert has_cuda()" 2>/dev/null || $(MAKE) native CUDA=ON
+	$(ANY_PYTHON) -m pytest -m gpu $(if $(wildcard $(VENV)/installed),,$(shell grep -lE "mark.gpu|cuda_backends" tests/plugins/test_*.py)) $(ARGS)
 
 lint: $(VENV)/installed
 	$(RUN)/ruff check . && $(RUN)/ruff format --check . && $(RUN)/mypy
@@ -36,8 +42,12 @@ bench-kernels: $(VENV)/installed
 
 # The native libraries into plugins/lib, where they hide the installed ones: for work on the kernels.
 native:
-	$(RUN)/cmake -S . -B build/native -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(RUN)/ninja -DVEXKD_CUDA=$(CUDA) --log-level=NOTICE
-	$(RUN)/cmake --build build/native
+ifneq ($(CMAKE),)
+	$(CMAKE) -S . -B build/native $(if $(NINJA),-G Ninja -DCMAKE_MAKE_PROGRAM=$(NINJA)) -DVEXKD_CUDA=$(CUDA) --log-level=NOTICE
+	$(CMAKE) --build build/native --parallel $(shell nproc)
+else
+	$(ANY_PYTHON) plugins/harness/build_native.py build/native $(CUDA)
+endif
 	install -D -t plugins/lib build/native/libvexkd_*.so
 
 clean:

@@ -52,10 +52,9 @@ struct Axis {
   int32_t cells;
 
   __device__ float index_of(float value) const { return floorf(__fdiv_rn(__fsub_rn(value, low), cell)); }
-  // Compared as floats before converting; the integer test counts where float cannot tell `cells` from its neighbours.
-  __device__ bool holds(float index) const {
-    return index >= 0.0F && index < static_cast<float>(cells) && __float2ll_rz(index) < cells;
-  }
+  // Compared as floats before converting. Where float cannot tell `cells` from its neighbours, the float just below the
+  // nearest one to `cells` is still below `cells`, so no index gets out of the grid.
+  __device__ bool holds(float index) const { return index >= 0.0F && index < static_cast<float>(cells); }
   __device__ float centre_of(float index) const { return __fadd_rn(__fmul_rn(__fadd_rn(index, 0.5F), cell), low); }
 };
 

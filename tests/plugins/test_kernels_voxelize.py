@@ -92,3 +92,17 @@ def test_refuses_wrong_arrays() -> None:
         voxelize(points[:, :4], counts, GRID.range, GRID.cell)
     with pytest.raises(ValueError, match="same number of rows"):
         voxelize(points, np.ones(3, np.int32), GRID.range, GRID.cell)
+
+
+@pytest.mark.parametrize("width", [2**24 - 1, 2**24 + 1, 2**24 + 2, 2**24 + 3, 2**24 + 5])
+def test_rows_of_more_cells_than_float32_can_count(width: int) -> None:
+    """No index reaches the width, also where float32 rounds the width up."""
+    limits = (-8.0, 0.0, -1.0, float(width - 8), 1.0, 1.0)
+    assert np.float32(limits[3]) == limits[3]
+    x = np.nextafter(np.float32(limits[3]), np.float32(0)) - np.arange(-3, 40, dtype=np.float32)
+    points = np.zeros((len(x), 5), np.float32)
+    points[:, 0], points[:, 1] = x, 0.5
+    features, cells = voxelize(points, np.array([len(x)], np.int32), limits, (1.0, 1.0))
+    theirs, their_cells = reference(points, np.array([len(x)], np.int32), limits, (1.0, 1.0))
+    assert same_bits(cells, their_cells) and same_bits(features, theirs)
+    assert width - 16 < cells.max() < width

@@ -52,7 +52,6 @@ inline double __dsqrt_rn(double a) { return std::sqrt(a); }
 inline int __popcll(unsigned long long a) { return __builtin_popcountll(a); }
 inline int __ffsll(long long a) { return __builtin_ffsll(a); }
 inline int __float2int_rn(float a) { return static_cast<int>(std::nearbyint(a)); }
-inline long long __float2ll_rz(float a) { return static_cast<long long>(a); }
 inline float __ll2float_rn(long long a) { return static_cast<float>(a); }
 inline float __uint2float_rn(unsigned a) { return static_cast<float>(a); }
 inline unsigned __umulhi(unsigned a, unsigned b) { return static_cast<unsigned>(uint64_t{a} * b >> 32); }
