@@ -7,7 +7,7 @@ ANY_PYTHON = $(or $(wildcard $(RUN)/python),$(PYTHON))
 CMAKE = $(or $(wildcard $(RUN)/cmake),$(shell command -v cmake))
 NINJA = $(or $(wildcard $(CURDIR)/$(RUN)/ninja),$(shell command -v ninja))
 
-.PHONY: demo test test-gpu lint bench bench-kernels native clean
+.PHONY: demo test test-gpu cuda-library sanitize-gpu lint bench bench-kernels native clean
 .DEFAULT_GOAL := test
 
 NATIVE := $(wildcard plugins/kernels/* plugins/tensorrt/* plugins/include/vexkd/*)
@@ -26,9 +26,17 @@ test: $(VENV)/installed
 
 # Installs nothing, so that a machine with torch, pytest, hypothesis and nvcc needs no network. Without the whole
 # installation only the kernels' tests can be collected.
-test-gpu:
-	$(ANY_PYTHON) -c "from vexkd.plugins.library import has_cuda; assert has_cuda()" 2>/dev/null || $(MAKE) native CUDA=ON
+test-gpu: cuda-library
 	$(ANY_PYTHON) -m pytest -m gpu $(if $(wildcard $(VENV)/installed),,$(shell grep -lE "mark.gpu|cuda_backends" tests/plugins/test_*.py)) $(ARGS)
+
+cuda-library:
+	$(ANY_PYTHON) -c "from vexkd.plugins.library import has_cuda; assert has_cuda()" 2>/dev/null || $(MAKE) native CUDA=ON
+
+# The same tests under compute-sanitizer, without those that are only long.
+sanitize-gpu: cuda-library
+	for tool in memcheck racecheck synccheck; do \
+		compute-sanitizer --tool $$tool --error-exitcode 1 $(ANY_PYTHON) -m pytest -m gpu -q -k "not 2_to_the_31 and not any_order" \
+			tests/plugins/test_cuda_kernels.py tests/plugins/test_cuda_nms.py tests/plugins/test_cuda_prepare_images.py || exit 1; done
 
 lint: $(VENV)/installed
 	$(RUN)/ruff check . && $(RUN)/ruff format --check . && $(RUN)/mypy

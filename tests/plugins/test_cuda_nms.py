@@ -114,6 +114,18 @@ def test_boxes_without_area_stay(backend: Backend) -> None:
     assert kept(backend, *arguments[:3], "circle", *arguments[4:]).tolist() == [0]
 
 
+@pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])
+def test_a_footprint_that_is_not_finite_drops_its_box(backend: Backend, broken: float) -> None:
+    """Each column broken in one box of its own; height, z and velocity do not matter."""
+    boxes = np.tile(np.array([0, 0, 0, 4, 2, 1.5, 0.3, 0, 0], np.float32), (10, 1))
+    boxes[:, 0] = np.arange(10) * 9
+    boxes[np.arange(9), np.arange(9)] = broken
+    arguments = (np.linspace(1, 0.5, 10, dtype=np.float32), np.zeros(10, np.int32))
+    limits = np.array([0.1], np.float32)
+    assert kept(backend, boxes, *arguments, "rotated", limits, 0.0).tolist() == [2, 5, 7, 8, 9]
+    assert kept(backend, boxes, *arguments, "circle", limits, 0.0).tolist() == list(range(2, 10))
+
+
 def test_no_boxes_and_no_groups(backend: Backend) -> None:
     empty = (np.zeros((0, 9), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int32))
     assert kept(backend, *empty, "rotated", np.array([0.5], np.float32), 0.0).size == 0

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from clouds import same_bits
-from cuda_backends import Backend, outcome, prepare_images
+from cuda_backends import SANITIZED, Backend, outcome, prepare_images
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -51,6 +51,14 @@ def test_enlarged_images_and_tiles_cut_off_on_both_sides(backend: Backend) -> No
     images = np.random.default_rng(1).integers(0, 256, (1, 3, 5, 3), dtype=np.uint8)
     (ours,) = outcome(prepare_images(backend, images, (41, 69), MEAN, DEVIATION, np.float32))
     assert same_bits(ours, reference(images, (41, 69), MEAN, DEVIATION, np.float32))
+
+
+def test_more_views_than_a_grid_has_rows(backend: Backend) -> None:
+    if SANITIZED:
+        pytest.skip("takes long under sanitizers")
+    images = np.random.default_rng(2).integers(0, 256, (65_600, 1, 1, 3), dtype=np.uint8)
+    (ours,) = outcome(prepare_images(backend, images, (1, 1), MEAN, DEVIATION, np.float16))
+    assert same_bits(ours, reference(images, (1, 1), MEAN, DEVIATION, np.float16))
 
 
 def test_refused_arguments_write_nothing(backend: Backend) -> None:
