@@ -33,7 +33,7 @@ T = TypeVar("T")
 MARKER = "report.json"
 SENSORS = {"teacher": "LiDAR + camera", "lidar": "LiDAR", "camera": "camera"}
 PRECISIONS: tuple[Precision, Precision] = ("fp32", "fp16")
-DETECTION = ("teacher", "lidar", "distill-lidar", "camera", "distill-camera")
+ALL = ("lidar", "teacher", "distill-lidar", "camera", "distill-camera")
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ FULL = Scale(
     name="full",
     scenes=32,
     keyframes=4,
-    recipes={"detection": DETECTION, "segmentation": DETECTION},
+    recipes={"detection": ALL, "segmentation": ALL},
     overrides=(),
     exported={task: ("teacher", "distill-lidar", "distill-camera") for task in ("detection", "segmentation")},
     repeats=30,
@@ -73,7 +73,7 @@ QUICK = Scale(
     name="quick",
     scenes=5,
     keyframes=2,
-    recipes={"detection": DETECTION, "segmentation": ("teacher", "camera", "distill-camera")},
+    recipes={"detection": ALL, "segmentation": ("teacher", "camera", "distill-camera")},
     overrides=("train.epochs=1", "train.evaluate_every=0"),
     exported={"detection": ("teacher", "distill-lidar", "distill-camera"), "segmentation": ("distill-camera",)},
     repeats=5,
@@ -172,6 +172,9 @@ def _train(steps: Steps, out: Path, task: str, name: str, scale: Scale, seed: in
     recipe = Path(str(files("vexkd"))) / "configs" / "demo" / task / f"{name}.yaml"
     run = out / "runs" / f"{task}-{name}"
     settings = [f"data.root={out / 'data'}", f"train.seed={seed}", *scale.overrides]
+    if name == "teacher" and "lidar" in scale.recipes[task]:
+        # As BEVFusion does: the fusion goes on from a trained LiDAR model.
+        settings.append(f"train.init={out / 'runs' / f'{task}-lidar'}")
     if name.startswith("distill-"):
         settings.append(f"distill.teacher={out / 'runs' / f'{task}-teacher'}")
     told = {"teacher": "the teacher", "lidar": "a plain LiDAR student", "camera": "a plain camera student"}

@@ -50,8 +50,9 @@ def _comparison(report: dict[str, Any]) -> list[str]:
     scale = report["scale"]
     text = (
         f"Synthetic data in nuScenes' format: {scale['scenes']} scenes of {scale['keyframes']} keyframes, the last "
-        "fifth of the scenes for validation. The teacher fuses LiDAR and cameras; a plain and a distilled student have "
-        "the same architecture, start from the same weights and take the same number of steps. One training each, "
+        "fifth of the scenes for validation. The teacher fuses LiDAR and cameras and starts from the plain LiDAR "
+        "student's weights where there is one, as BEVFusion does. A plain and a distilled student have the same "
+        "architecture, start from the same weights and take the same number of steps. One training each, "
         f"seed {report['seed']}: differences of a few hundredths are within what another seed changes."
     )
     pieces = [paragraph(text)]
