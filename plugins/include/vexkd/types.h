@@ -18,10 +18,11 @@
  *   null with size 0, and then the call allocates and frees it. Safe to call from several threads at once.
  * - *_cuda: all arrays lie in device memory but where a function says otherwise, only `stream` (a cudaStream_t) is
  *   used, nothing is allocated or synchronised, and the call can be captured in a CUDA graph. The workspace is aligned
- * to VEXKD_CUDA_ALIGNMENT and may be null only if the query says 0. In a library built without CUDA these return
- * VEXKD_UNSUPPORTED; the workspace queries answer there too (an engine's workspace is fixed where it is built), except
- * that of frustum_index, which asks the current device. Values in device memory (counts, cells, starts, points) cannot
- * be reported: they are made harmless as each operator documents, which the CPU does alike.
+ *   to VEXKD_CUDA_ALIGNMENT and may be null only if the query says 0. In a library built without CUDA these return
+ *   VEXKD_UNSUPPORTED; the workspace queries answer there too (an engine's workspace is fixed where it is built),
+ *   except that of frustum_index, which asks the current device.
+ *   Values in device memory (counts, cells, starts, points) cannot be reported: they are made harmless as each
+ *   operator documents, which the CPU does alike.
  */
 #ifndef VEXKD_TYPES_H
 #define VEXKD_TYPES_H
