@@ -70,7 +70,7 @@ def main() -> None:
     plugins = sorted(TENSORRT.glob("*.cpp"))
     objects = {source: folder / f"{source.name}.o" for source in (*kernels, *plugins)}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(lambda pair: run(compile_command(*pair, nvcc)), objects.items()))
+        list(pool.map(lambda source: run(compile_command(source, objects[source], nvcc)), objects))
     ours = [objects[source] for source in kernels]
     run(link_command(ours, folder / "libvexkd_kernels.so", nvcc))
     script = f"--version-script={PLUGINS / 'exports.map'}"
