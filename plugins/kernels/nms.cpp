@@ -93,22 +93,6 @@ double iou(const Footprint& one, const Footprint& other) {
   return shared / (one.area + other.area - shared);
 }
 
-vexkd_status check_nms(const float* boxes, const float* scores, const int32_t* groups, int32_t count,
-                       vexkd_overlap overlap, const float* thresholds, int32_t group_count, const int32_t* kept,
-                       const int32_t* kept_count, Buffer workspace) {
-  if (count < 0 || group_count < 0) return VEXKD_INVALID_ARGUMENT;
-  if (overlap != VEXKD_CIRCLE && overlap != VEXKD_ROTATED_IOU) return VEXKD_INVALID_ARGUMENT;
-  return check_buffers({
-      {boxes, product({count, VEXKD_BOX_SIZE, 4}), 4, kInput},
-      {scores, product({count, 4}), 4, kInput},
-      {groups, product({count, 4}), 4, kInput},
-      {thresholds, product({group_count, 4}), 4, kInput},
-      {kept, product({count, 4}), 4, kOutput},
-      {kept_count, 4, 4, kOutput},
-      workspace,
-  });
-}
-
 size_t workspace_bytes(int32_t count) {
   return saturating_add(Scratch::block_bytes(product({count, 4})),
                         Scratch::block_bytes(product({count, sizeof(Footprint)})));
@@ -154,8 +138,8 @@ vexkd_status vexkd_nms_cpu(const float* boxes, const float* scores, const int32_
   const size_t needed = workspace_bytes(count);
   vexkd_status status = check_workspace(workspace, workspace_size, needed, true);
   if (status != VEXKD_OK) return status;
-  status = check_nms(boxes, scores, groups, count, overlap, thresholds, group_count, kept, kept_count,
-                     workspace_buffer(workspace, needed, VEXKD_CPU_ALIGNMENT));
+  status = check_suppression(boxes, scores, groups, count, overlap, thresholds, group_count, kept, kept_count,
+                             workspace_buffer(workspace, needed, VEXKD_CPU_ALIGNMENT));
   if (status != VEXKD_OK) return status;
   Scratch scratch(workspace, needed);
   if (scratch.failed()) return VEXKD_OUT_OF_MEMORY;

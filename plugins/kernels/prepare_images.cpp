@@ -11,7 +11,6 @@
 namespace vexkd {
 namespace {
 
-constexpr int32_t kMaxSide = 1 << 15;
 constexpr int64_t kColumns = 512;  // output columns at a time
 constexpr int64_t kRows = 8;       // output rows of one task
 constexpr int64_t kChannels = 3;
@@ -35,11 +34,9 @@ struct Resize {
 };
 
 Resize make_resize(const vexkd_image_shape& shape) {
-  const double scale = std::max(static_cast<double>(shape.height) / shape.raw_height,
-                                static_cast<double>(shape.width) / shape.raw_width);
-  const auto resized = [&](int32_t raw) { return static_cast<int32_t>(std::nearbyint(raw * scale)); };
-  const int32_t height = resized(shape.raw_height), width = resized(shape.raw_width);
-  return {{shape.raw_width, width, (width - shape.width) / 2}, {shape.raw_height, height, height - shape.height}};
+  const ResizedSize size = resized_size(shape);
+  return {{shape.raw_width, size.width, (size.width - shape.width) / 2},
+          {shape.raw_height, size.height, size.height - shape.height}};
 }
 
 // Where the columns of a stretch of output read a raw row, in bytes.
@@ -72,41 +69,13 @@ VEXKD_CLONES void blend_half(const uint8_t* upper, const uint8_t* lower, float w
   blend(upper, lower, weight, stretch, n, mean, deviation, to);
 }
 
-vexkd_status check(const uint8_t* images, const vexkd_image_shape* shape, const float* mean, const float* deviation,
-                   vexkd_dtype dtype, const void* prepared) {
-  if (shape == nullptr || mean == nullptr || deviation == nullptr) return VEXKD_NULL_POINTER;
-  if (check_dtype(dtype) != VEXKD_OK || shape->views < 0) return VEXKD_INVALID_ARGUMENT;
-  for (int32_t side : {shape->raw_height, shape->raw_width, shape->height, shape->width}) {
-    if (side < 1) return VEXKD_INVALID_ARGUMENT;
-    if (side > kMaxSide) return VEXKD_TOO_LARGE;
-  }
-  const Resize resize = make_resize(*shape);
-  // An extreme aspect ratio: an axis of the resized image vanishes or leaves int32.
-  if (resize.x.resized < shape->width || resize.y.resized < shape->height) return VEXKD_INVALID_ARGUMENT;
-  const size_t size = dtype_size(dtype);
-  const vexkd_status status = check_buffers({
-      {images, product({shape->views, shape->raw_height, shape->raw_width, kChannels}), 1, Access::kInput},
-      {mean, kChannels * 4, 4, Access::kInput},
-      {deviation, kChannels * 4, 4, Access::kInput},
-      {prepared, product({shape->views, kChannels, shape->height, shape->width, static_cast<int64_t>(size)}), size,
-       Access::kOutput},
-  });
-  if (status != VEXKD_OK) return status;
-  for (int64_t channel = 0; channel < kChannels; ++channel) {
-    if (!std::isfinite(mean[channel]) || !std::isfinite(deviation[channel]) || !(deviation[channel] > 0)) {
-      return VEXKD_INVALID_ARGUMENT;
-    }
-  }
-  return VEXKD_OK;
-}
-
 }  // namespace
 }  // namespace vexkd
 
 vexkd_status vexkd_prepare_images_cpu(const uint8_t* images, const vexkd_image_shape* shape, const float* mean,
                                       const float* deviation, vexkd_dtype dtype, void* prepared, int32_t threads) {
   using namespace vexkd;
-  const vexkd_status status = check(images, shape, mean, deviation, dtype, prepared);
+  const vexkd_status status = check_image_preparation(images, shape, mean, deviation, dtype, prepared);
   if (status != VEXKD_OK) return status;
   const Resize resize = make_resize(*shape);
   const int64_t bands = ceil_divide(shape->height, kRows), row_bytes = int64_t{shape->raw_width} * kChannels;
