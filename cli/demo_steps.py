@@ -6,13 +6,13 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import Progress
 
+import vexkd
 from vexkd.cli.inference import open_frames, run_frames
 from vexkd.config import load_config
 from vexkd.data.synth.generate import SynthConfig, generate
@@ -169,7 +169,7 @@ def _generate(steps: Steps, data: Path, config: SynthConfig) -> None:
 
 
 def _train(steps: Steps, out: Path, task: str, name: str, scale: Scale, seed: int) -> dict[str, Any]:
-    recipe = Path(str(files("vexkd"))) / "configs" / "demo" / task / f"{name}.yaml"
+    recipe = Path(vexkd.__file__).parent / "configs" / "demo" / task / f"{name}.yaml"
     run = out / "runs" / f"{task}-{name}"
     settings = [f"data.root={out / 'data'}", f"train.seed={seed}", *scale.overrides]
     if name == "teacher" and "lidar" in scale.recipes[task]:

@@ -53,9 +53,13 @@ def new_environment(folder: Path) -> Path:
     """An environment with this one's dependencies and without VeXKD; its Python."""
     venv.create(folder, with_pip=False, symlinks=True)
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    # Paths of a .pth file are only appended: an editable VeXKD of the outer environment stays inactive.
-    outer = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
-    (folder / "lib" / version / "site-packages" / "outer.pth").write_text("\n".join(outer) + "\n")
+    outer = folder / "dependencies"
+    outer.mkdir()
+    for path in (Path(path) for path in sys.path if path.endswith(("site-packages", "dist-packages"))):
+        for entry in path.iterdir():
+            if "vexkd" not in entry.name and not (outer / entry.name).exists():
+                (outer / entry.name).symlink_to(entry)
+    (folder / "lib" / version / "site-packages" / "outer.pth").write_text(f"{outer}\n")
     return folder / "bin" / "python"
 
 
