@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "checks.h"
 #include "cpu.h"
@@ -9,8 +10,8 @@
 #include "parallel.h"
 
 // Collect: every thread walks its slice of the points, writes their cells and sums their offsets by pillar in a table
-// of its own. Merge: the tables become one. Describe: every thread writes the features of chunks of points. The sums
-// are int64, so neither slices nor order change a bit.
+// of its own. Merge: the first table takes in the others. Describe: every thread writes the features of chunks of
+// points. The sums are int64, so neither slices nor order change a bit.
 namespace vexkd {
 namespace {
 
@@ -199,12 +200,11 @@ struct Plan {
 
   size_t bytes() const {
     if (rows == 0) return 0;
-    // max(cells, min(kMaxSlices * cells, kIndexBudget)): monotone in cells, although the number of slices is not. A
-    // cloud in one slice needs one index, else there is that of the merged table too.
+    // max(cells, min(kMaxSlices * cells, kIndexBudget)): monotone in cells, although the number of slices is not.
     const int64_t indices = std::max(cells, std::min(kMaxSlices * cells, kIndexBudget));
     size_t total = Scratch::block_bytes(product({indices, 4}));
-    for (size_t block : {product({std::min(cells, kIndexBudget), 4}), product({rows, 2 * sizeof(Pillar)}),
-                         product({rows, sizeof(Shared)}), product({rows, 2 * 4}), size_t{4 * VEXKD_CPU_ALIGNMENT}}) {
+    for (size_t block : {product({rows, sizeof(Pillar)}), product({rows, sizeof(Shared)}), product({rows, 2 * 4}),
+                         size_t{4 * VEXKD_CPU_ALIGNMENT}}) {
       total = saturating_add(total, Scratch::block_bytes(block));
     }
     return total;
@@ -285,25 +285,25 @@ Pillars find_pillars(const Cloud& cloud, const Frame& frame, const Plan& plan, i
 
   Shared* shared = scratch.take<Shared>(static_cast<size_t>(plan.rows));
   int32_t* renamed = nullptr;
-  Table merged = tables[0];
+  // The first table takes in the others. It has no more pillars than its slice has points, so what it appends never
+  // passes the pillar it has just read.
+  Table& merged = tables[0];
   if (slices > 1) {
     renamed = scratch.take<int32_t>(static_cast<size_t>(plan.rows));
-    merged = {scratch.take<int32_t>(static_cast<size_t>(plan.cells)),
-              scratch.take<Pillar>(static_cast<size_t>(plan.rows)), 0, 0};
-    for (int64_t slice = 0; slice < slices; ++slice) {
-      for (int32_t slot = 0; slot < tables[slice].used; ++slot) {
-        const Pillar& part = tables[slice].pillars[slot];
-        const int32_t whole = merged.find_or_add(part.cell);
-        Pillar& pillar = merged.pillars[whole];
+    std::iota(renamed, renamed + merged.used, 0);
+    for (int64_t slice = 1; slice < slices; ++slice) {
+      for (int32_t slot = tables[slice].base; slot < tables[slice].base + tables[slice].used; ++slot) {
+        const Pillar part = pillars[slot];
+        renamed[slot] = merged.find_or_add(part.cell);
+        Pillar& pillar = pillars[renamed[slot]];
         for (int axis = 0; axis < 3; ++axis) pillar.sum[axis] += part.sum[axis];
         pillar.count += part.count;
-        renamed[tables[slice].base + slot] = whole;
       }
     }
   }
   parallel_for(threads, ceil_divide(merged.used, kChunk), [&](int64_t task) {
     const int64_t end = std::min<int64_t>(merged.used, (task + 1) * kChunk);
-    for (int64_t i = task * kChunk; i < end; ++i) shared[i] = share(merged.pillars[i], frame, plan.sample_cells);
+    for (int64_t i = task * kChunk; i < end; ++i) shared[i] = share(pillars[i], frame, plan.sample_cells);
   });
   return {slots, renamed, shared};
 }
