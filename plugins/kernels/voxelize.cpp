@@ -17,6 +17,7 @@ namespace {
 
 constexpr int64_t kChunk = 2048;  // points of one task
 constexpr int64_t kBlock = 256;   // points converted to columns at a time
+constexpr int64_t kAhead = 16;    // points between asking for a table's entry and using it
 constexpr int kFeatures = VEXKD_POINT_FEATURES, kColumns = VEXKD_POINT_SIZE;
 
 struct Axis {
@@ -74,6 +75,8 @@ struct Table {
   Pillar* pillars;
   int32_t used;
   int32_t base;  // number of the first pillar among those of all tables
+
+  VEXKD_INLINE void prefetch(int32_t cell) const { __builtin_prefetch(index + std::max(cell, 0)); }
 
   VEXKD_INLINE int32_t find_or_add(int32_t cell) {
     const int32_t known = index[cell];
@@ -137,6 +140,7 @@ VEXKD_CLONES int32_t collect(const float* points, int64_t n, const Frame& frame,
     }
     for (int64_t i = 0; i < size; ++i) {
       cells[start + i] = block.cell[i];
+      table.prefetch(block.cell[std::min(i + kAhead, size - 1)]);
       if (block.cell[i] < 0) continue;
       const int32_t slot = table.find_or_add(block.cell[i]);
       slots[start + i] = table.base + slot;
@@ -292,7 +296,9 @@ Pillars find_pillars(const Cloud& cloud, const Frame& frame, const Plan& plan, i
     renamed = scratch.take<int32_t>(static_cast<size_t>(plan.rows));
     std::iota(renamed, renamed + merged.used, 0);
     for (int64_t slice = 1; slice < slices; ++slice) {
-      for (int32_t slot = tables[slice].base; slot < tables[slice].base + tables[slice].used; ++slot) {
+      const int32_t end = tables[slice].base + tables[slice].used;
+      for (int32_t slot = tables[slice].base; slot < end; ++slot) {
+        merged.prefetch(pillars[std::min<int32_t>(slot + kAhead, end - 1)].cell);
         const Pillar part = pillars[slot];
         renamed[slot] = merged.find_or_add(part.cell);
         Pillar& pillar = pillars[renamed[slot]];
