@@ -42,8 +42,10 @@ lint: $(VENV)/installed
 	$(RUN)/ruff check . && $(RUN)/ruff format --check . && $(RUN)/mypy
 	git ls-files '*.h' '*.hpp' '*.cpp' '*.cu' '*.cuh' | xargs $(RUN)/clang-format --dry-run --Werror
 
+# By default what `make demo` exported.
+BUNDLES := runs/demo/bundles/detection
 bench: $(VENV)/installed
-	$(RUN)/python -m vexkd bench $(ARGS)
+	$(RUN)/python -m vexkd bench $(or $(ARGS),$(BUNDLES)-distill-lidar-fp32.vexkd $(BUNDLES)-distill-camera-fp32.vexkd --against $(BUNDLES)-teacher-fp32.vexkd)
 
 bench-kernels: $(VENV)/installed
 	$(RUN)/python -m benchmarks.kernels $(ARGS)
