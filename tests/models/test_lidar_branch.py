@@ -25,10 +25,11 @@ def test_padding_and_dropped_points_leave_no_trace(training: bool) -> None:
     padded = inputs._replace(points=torch.cat([inputs.points, junk], dim=1))
     models = [branch().train(training) for _ in range(2)]
     outputs = [model(given) for model, given in zip(models, (inputs, padded), strict=True)]
-    assert torch.equal(*outputs)
+    # Not the same bits: a BLAS may sum in another order for another number of rows.
+    torch.testing.assert_close(*outputs, atol=1e-6, rtol=1e-5)
     norms = [model.points.norm for model in models]
-    assert torch.equal(norms[0].running_mean, norms[1].running_mean)
-    assert torch.equal(norms[0].running_var, norms[1].running_var)
+    torch.testing.assert_close(norms[0].running_mean, norms[1].running_mean, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(norms[0].running_var, norms[1].running_var, atol=1e-6, rtol=1e-5)
 
 
 def test_batch_statistics_are_those_of_the_valid_points() -> None:
@@ -57,11 +58,20 @@ def test_a_point_lands_in_its_own_cell() -> None:
     empty = inputs._replace(counts=torch.tensor([0], dtype=torch.int32))
     change = (model(inputs) - model(empty)).abs().amax((0, 1))
     assert change.shape == (GRID.height, GRID.width)
-    # Two 3x3 convolutions, one of stride 2, reach at most two cells from the point's own cell.
-    rows, columns = change.nonzero(as_tuple=True)
+    # Two 3x3 convolutions, one of stride 2, reach at most two cells from the point's own cell; a fast convolution
+    # (Winograd) leaves rounding errors beyond.
+    rows, columns = (change > 1e-5 * change.max()).nonzero(as_tuple=True)
     assert len(rows) > 0
     assert (rows - int((-2.5 - GRID.y[0]) // GRID.cell)).abs().max() <= 2
     assert (columns - int((9.0 - GRID.x[0]) // GRID.cell)).abs().max() <= 2
+
+
+@pytest.mark.parametrize(("z", "counts"), [(-3.1, False), (-2.9, True), (4.9, True), (5.1, False)])
+def test_heights_are_those_above_the_road(z: float, counts: bool) -> None:
+    model = branch().eval()
+    inputs = Inputs(points=torch.tensor([[[9.0, -2.5, z, 0.7, 0.1]]]), counts=torch.tensor([1], dtype=torch.int32))
+    empty = inputs._replace(counts=torch.tensor([0], dtype=torch.int32))
+    assert torch.equal(model(inputs), model(empty)) != counts
 
 
 @pytest.mark.parametrize("ratio", [1, 2, 4])
