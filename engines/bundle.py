@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from vexkd.plugins.errors import UserError
 from vexkd.plugins.files import sha256, write_text
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MANIFEST = "manifest.json"
 MODEL = "model.onnx"
 PLUGIN_LIBRARY = "libvexkd_plugins.so"
@@ -48,6 +48,7 @@ class Grid(Section):
     x: tuple[float, float]
     y: tuple[float, float]
     z: tuple[float, float]
+    """Points between these heights count; the camera has its own."""
     cell: float
     height: int
     width: int
@@ -70,6 +71,8 @@ class CameraInput(Section):
     stride: int
     depths: tuple[float, ...]
     """Depth bins in metres."""
+    z: tuple[float, float]
+    """(low, high) in metres of the frustum points that count, ego frame."""
 
 
 class PointInput(Section):
@@ -82,11 +85,19 @@ class PointInput(Section):
 
 
 class Selection(Section):
-    """How boxes are selected after the model: score threshold, then suppression by centre distance."""
+    """How boxes are selected after the model, see :func:`vexkd.plugins.postprocess.select_boxes`."""
 
     score_threshold: float
     radii: tuple[float, ...]
     """Metres, for each class."""
+    groups: tuple[int, ...]
+    """For each class; classes of one group are alternatives to each other, -1 is a class that does not occur."""
+
+    @model_validator(mode="after")
+    def _one_each(self) -> "Selection":
+        if len(self.groups) != len(self.radii):
+            raise ValueError(f"radii and groups are one per class, got {len(self.radii)} and {len(self.groups)}")
+        return self
 
 
 class Source(Section):
@@ -157,7 +168,7 @@ class Engine(Section):
 class Manifest(Section):
     """Everything a reader of the bundle has to know."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     task: Literal["detection", "segmentation"]
     sensors: tuple[Literal["camera", "lidar"], ...]
     precision: Literal["fp32", "fp16"]

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from vexkd.engines.bundle import Bundle
+from vexkd.engines.bundle import Bundle, Selection
 from vexkd.engines.preprocess import Frame, check_images, frustum_inputs, pad_points
 from vexkd.engines.session import Arrays, Device, Session
 from vexkd.plugins.postprocess import select_boxes
@@ -58,7 +58,6 @@ class Pipeline:
         self.bundle = bundle
         self.session = Session(bundle, device, threads)
         selection = bundle.manifest.selection
-        self._radii = () if selection is None else selection.radii
         own = 0.0 if selection is None else selection.score_threshold
         self.score_threshold = own if score_threshold is None else score_threshold
 
@@ -84,15 +83,15 @@ class Pipeline:
                 inputs |= {"frustum_points": points, "frustum_starts": starts}
         with _timed(seconds, ENGINE):
             outputs = self.session.run(inputs)
-        if manifest.task == "segmentation":
+        if manifest.selection is None:
             return Result(None, outputs["logits"], dropped, seconds)
         with _timed(seconds, SELECTION):
-            boxes = self._select(outputs)
+            boxes = self._select(outputs, manifest.selection)
         return Result(boxes, None, dropped, seconds)
 
-    def _select(self, outputs: Arrays) -> Boxes:
+    def _select(self, outputs: Arrays, selection: Selection) -> Boxes:
         boxes, scores, labels = outputs["boxes"], outputs["scores"], outputs["labels"]
-        kept = select_boxes(boxes, scores, labels, self.score_threshold, self._radii)
+        kept = select_boxes(boxes, scores, labels, self.score_threshold, selection.groups, selection.radii)
         return Boxes(boxes[kept], scores[kept], labels[kept])
 
 

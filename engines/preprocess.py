@@ -78,8 +78,8 @@ def frustum_inputs(
     transform = image_transform(camera.raw_size, camera.image_size)
     rays, origins = camera_rays(intrinsics, camera_to_ego, np.broadcast_to(transform, (views, 3, 3)))
     depths = np.array(camera.depths, np.float32)
-    cell = (grid.cell, grid.cell)
-    return frustum_index(rays, origins, depths, camera.feature_size, camera.stride, grid.range, cell)
+    limits, cell = grid.model_copy(update={"z": camera.z}).range, (grid.cell, grid.cell)
+    return frustum_index(rays, origins, depths, camera.feature_size, camera.stride, limits, cell)
 
 
 def check_images(images: NDArray[Any], camera: CameraInput, bundle: Bundle) -> NDArray[np.uint8]:

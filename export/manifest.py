@@ -11,6 +11,7 @@ import vexkd
 from vexkd.classes import CAMERAS, DETECTION_CLASSES, MAP_CLASSES
 from vexkd.config import Config
 from vexkd.engines.bundle import CameraInput, Grid, PointInput, Selection, Source, Tensor
+from vexkd.models.center_targets import class_groups
 from vexkd.models.frustum import frustum_geometry
 from vexkd.plugins.files import sha256
 from vexkd.plugins.postprocess import NUSCENES_RADII
@@ -55,6 +56,7 @@ def camera_section(config: Config, raw_size: tuple[int, int] | None) -> CameraIn
         feature_size=feature_size,
         stride=camera.stride,
         depths=tuple(float(depth) for depth in depths),
+        z=camera.z,
     )
 
 
@@ -69,7 +71,8 @@ def selection_section(config: Config) -> Selection | None:
     """How boxes are selected after the model."""
     if config.task == "segmentation":
         return None
-    return Selection(score_threshold=config.model.head.score_threshold, radii=NUSCENES_RADII)
+    head = config.model.head
+    return Selection(score_threshold=head.score_threshold, radii=NUSCENES_RADII, groups=class_groups(head))
 
 
 def classes(config: Config) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from vexkd.engines.bundle import BoxParity, OutputParity, Parity
 from vexkd.export.deployment import DENSE_OUTPUTS
+from vexkd.plugins.postprocess import LEAST_SCORE
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -105,7 +106,7 @@ def _nearest(one: Arrays, other: Arrays, threshold: float, slack: float) -> _Nea
     A box is decisive if rounding cannot undo it: its peak stands out of the neighbouring cells by ``slack``, and its
     score out of the threshold and out of the other list's end.
     """
-    over = one["scores"] >= threshold
+    over = (one["scores"] >= threshold) & (one["scores"] >= LEAST_SCORE)
     floor = max(threshold, float(other["scores"].min(initial=1.0))) + slack
     chosen = over & (one["scores"] >= floor) & np.isin(one["scores"], _distinct_peaks(one["probability"], slack))
     centres = one["boxes"][chosen][:, None, :3].astype(np.float64) - other["boxes"][None, :, :3]

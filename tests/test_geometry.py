@@ -86,8 +86,9 @@ def test_an_unknown_velocity_stays_unknown() -> None:
 def test_a_grid_counts_its_cells() -> None:
     grid = BevGrid(x=(-10.0, 30.0), y=(-5.0, 5.0), cell=0.5)
     assert (grid.height, grid.width) == (20, 80)
-    assert grid.range == (-10.0, -5.0, -5.0, 30.0, 5.0, 3.0)
+    assert grid.range == (-10.0, -5.0, -3.0, 30.0, 5.0, 5.0)
     assert grid.with_cell(0.25).width == 160
+    assert grid.with_z((-10.0, 10.0)).range == (-10.0, -5.0, -10.0, 30.0, 5.0, 10.0)
 
 
 @pytest.mark.parametrize("values", [{"x": (1.0, -1.0)}, {"cell": 0.7}, {"cell": 0.0}, {"colour": 1}])

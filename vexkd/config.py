@@ -11,6 +11,9 @@ from vexkd.classes import DETECTION_CLASSES
 from vexkd.geometry import BevGrid
 from vexkd.plugins.errors import UserError
 
+BASE = "base"
+"""Key of a config file that names the file it is merged over, relative to its own folder."""
+
 
 class Section(BaseModel):
     """Base of every section: immutable, and an unknown key is an error."""
@@ -27,6 +30,8 @@ class DataConfig(Section):
     train_split: str = "train"
     val_split: str = "val"
     """A split name of the devkit (or of the root's ``splits.json``), or ``all`` for every scene of the tables."""
+    train_scenes: int | None = Field(default=None, gt=0)
+    """Train on the first so many scenes of train_split only: for studies of little data."""
     sweeps: int = Field(default=9, ge=0, le=20)
     max_points: int = Field(default=300_000, gt=0)
     """Capacity of the point input; what does not fit is dropped and reported."""
@@ -50,6 +55,8 @@ class CameraConfig(Section):
     stride: Literal[8, 16] = 16
     depth: tuple[float, float, float] = (1.0, 60.0, 0.5)
     """(first, end, step) of the depth bins in metres; ``end`` excluded."""
+    z: tuple[float, float] = (-10.0, 10.0)
+    """(low, high) in metres of the frustum points that count, ego frame."""
     channels: int = Field(default=80, gt=0)
 
     @model_validator(mode="after")
@@ -59,6 +66,8 @@ class CameraConfig(Section):
         first, end, step = self.depth
         if not (first > 0 and step > 0 and first + step <= end):
             raise ValueError(f"camera.depth must be [first, end, step] with 0 < first < end, got {list(self.depth)}")
+        if not self.z[0] < self.z[1]:
+            raise ValueError(f"camera.z must be [low, high] with low < high, got {list(self.z)}")
         return self
 
 
@@ -188,8 +197,11 @@ class DistillConfig(Section):
     weight: float = Field(default=2.0, ge=0)
     """Weight (the paper's lambda) of the KD term in the student's objective."""
     mask_lr: float = Field(default=2e-4, gt=0)
+    """Learning rate of the mask generators, constant: they learn until they settle, not as long as the student."""
     mask_epochs: int | None = Field(default=None, ge=0)
-    """Epochs after which mask learning halts; by default it runs to the end."""
+    """Epochs after which mask learning halts at the latest; it does as soon as an epoch brings it no further."""
+    cache: bool = False
+    """Keep the teacher's features in memory, computed once: for a few hundred keyframes, at most mirrored."""
 
     @model_validator(mode="after")
     def _check(self) -> "DistillConfig":
@@ -242,6 +254,8 @@ class TrainConfig(Section):
     seed: int = Field(default=0, ge=0)
     init: Path | None = None
     """Run folder whose weights initialise those modules of the model that have the same names and shapes."""
+    sensor_dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Probability with which a training step of a teacher sees only one of its two sensors, either alike."""
     augment: AugmentConfig = AugmentConfig()
 
     @field_validator("precision", mode="before")
@@ -266,23 +280,31 @@ class Config(Section):
             raise ValueError("the section distill belongs to train.stage=distill, and only there")
         if (self.train.stage == "teacher") != (self.model.fusion is not None):
             raise ValueError("train.stage=teacher needs model.fusion; student and distill must not have it")
+        if self.train.sensor_dropout and self.train.stage != "teacher":
+            raise ValueError(
+                f"train.sensor_dropout ({self.train.sensor_dropout}) belongs to a teacher with two sensors; "
+                f"leave it out for train.stage={self.train.stage}"
+            )
+        self._check_cache()
         return self
+
+    def _check_cache(self) -> None:
+        still = self.train.augment.model_copy(update={"flip_x": False, "flip_y": False})
+        if self.distill is not None and self.distill.cache and still != AugmentConfig():
+            raise ValueError(
+                "distill.cache keeps the teacher's features of keyframes that are mirrored at most, and train.augment "
+                "changes more; set distill.cache=false, or leave only flip_x and flip_y in train.augment"
+            )
 
 
 def load_config(path: Path, overrides: list[str] | None = None) -> Config:
-    """Read a YAML config and apply ``a.b=c`` overrides, whose values are YAML too.
+    """Read a YAML config, merge it over its ``base`` and apply ``a.b=c`` overrides, whose values are YAML too.
 
     Raises:
-        UserError: the file is missing or no YAML mapping, an override is malformed, or a key or value is wrong.
+        UserError: a file is missing or no YAML mapping, the bases go in a circle, an override is malformed, or a key
+            or value is wrong.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot read the config {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path} must hold a YAML mapping, got {type(content).__name__}")
+    content = _read_over_base(path)
     for override in overrides or []:
         _apply(content, override)
     return parse_config(content, str(path))
@@ -305,14 +327,54 @@ def dump_config(config: Config) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
 
 
+def _read_over_base(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The mapping of a file merged over its base's; ``above`` are the files whose base it is, the topmost first."""
+    content = _read_mapping(path, f"{path} (the base of {above[-1]})" if above else str(path))
+    if BASE not in content:
+        return content
+    name = content.pop(BASE)
+    if not isinstance(name, str):
+        raise UserError(f"{path}: {BASE} must be the path of a YAML file, got {name!r}")
+    base, chain = path.parent / name, (*above, path)
+    if base.resolve() in {file.resolve() for file in chain}:
+        raise UserError(f"{path}: the bases go in a circle: {' -> '.join(map(str, (*chain, base)))}")
+    return _merged(_read_over_base(base, chain), content)
+
+
+def _read_mapping(path: Path, called: str) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot read the config {called}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{called} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{called} must hold a YAML mapping, got {type(content).__name__}")
+    return content
+
+
+def _merged(lower: dict[str, Any], upper: dict[str, Any]) -> dict[str, Any]:
+    """``lower`` with the values of ``upper``; only where both hold a mapping are the two merged in turn."""
+    merged = lower | upper
+    for key in lower.keys() & upper.keys():
+        if isinstance(lower[key], dict) and isinstance(upper[key], dict):
+            merged[key] = _merged(lower[key], upper[key])
+    return merged
+
+
 def _apply(content: dict[str, Any], override: str) -> None:
     keys, separator, text = override.partition("=")
     if not separator or not all(keys.split(".")):
         raise UserError(f"--set takes section.key=value, got {override!r}")
+    if keys == BASE:
+        raise UserError(f"--set {override}: a base is named in the config file itself")
     *sections, last = keys.split(".")
     target = content
     for section in sections:
-        target = target.setdefault(section, {})
+        # A section that a file turned off by null is as good as one it does not name.
+        if target.get(section) is None:
+            target[section] = {}
+        target = target[section]
         if not isinstance(target, dict):
             raise UserError(f"--set {override}: {section} is a value, not a section")
     try:
@@ -326,7 +388,7 @@ def _explain(detail: Any) -> str:
     if detail["type"] != "extra_forbidden":
         message = detail["msg"].removeprefix("Value error, ")
         return f"{where}: {message} (got {detail['input']!r})" if where and len(repr(detail["input"])) < 60 else message
-    near = get_close_matches(str(detail["loc"][-1]), _keys(Config), n=1, cutoff=0.5)
+    near = get_close_matches(str(detail["loc"][-1]), _keys(Config) | {BASE}, n=1, cutoff=0.5)
     return f"unknown key {where}" + (f", did you mean {near[0]}?" if near else "")
 
 

@@ -25,7 +25,8 @@ class BevGrid(BaseModel):
 
     x: tuple[float, float] = (-51.2, 51.2)
     y: tuple[float, float] = (-51.2, 51.2)
-    z: tuple[float, float] = (-5.0, 3.0)
+    z: tuple[float, float] = (-3.0, 5.0)
+    """Points between these heights count. The road is near 0 in ego; recipes that give -5..3 measure from the LiDAR."""
     cell: float = Field(default=0.8, gt=0)
 
     @model_validator(mode="after")
@@ -57,6 +58,10 @@ class BevGrid(BaseModel):
     def with_cell(self, cell: float) -> "BevGrid":
         """The same range with cells of another size."""
         return BevGrid(x=self.x, y=self.y, z=self.z, cell=cell)
+
+    def with_z(self, z: tuple[float, float]) -> "BevGrid":
+        """The same cells between other heights."""
+        return BevGrid(x=self.x, y=self.y, z=z, cell=self.cell)
 
 
 def wrap_angle(angle: Floats) -> Floats:

@@ -196,6 +196,19 @@ def test_a_wrong_root_or_split_is_explained(tiny: Path, values: dict[str, str], 
         NuScenesDataset(DataConfig(**{"root": tiny, **values}), split)  # type: ignore[arg-type]
 
 
+def test_a_number_of_scenes_takes_the_first_of_the_split(synth: Path) -> None:
+    config = DataConfig(root=synth, sweeps=0)
+    whole = NuScenesDataset(config, "all", images=False)
+    first = whole.nusc.scene[0]["token"]
+    expected = [token for token in whole.tokens if whole.nusc.get("sample", token)["scene_token"] == first]
+    assert NuScenesDataset(config, "all", images=False, scenes=1).tokens == expected
+    assert NuScenesDataset(config, "all", images=False, scenes=2).tokens == whole.tokens
+    with pytest.raises(UserError, match=r"data\.train_scenes is 3, but split 'all' has 2 scenes"):
+        NuScenesDataset(config, "all", images=False, scenes=3)
+    with pytest.raises(UserError, match="has no keyframe"):
+        NuScenesDataset(config, "mini_val", images=False, scenes=1)
+
+
 def test_map_labels_without_a_map_are_refused(real_data: Path) -> None:
     with pytest.raises(UserError, match=r"singapore-onenorth\.json"):
         NuScenesDataset(DataConfig(root=real_data), "all", map_labels=True)

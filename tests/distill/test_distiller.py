@@ -4,7 +4,7 @@ import pytest
 import torch
 from tiny_models import GRID, tiny_config, tiny_inputs, tiny_targets
 
-from vexkd.config import DistillConfig
+from vexkd.config import DistillConfig, HeadConfig
 from vexkd.distill.distiller import Distiller
 from vexkd.distill.losses import attention_transfer
 from vexkd.distill.mask_generator import MaskGenerator
@@ -22,7 +22,7 @@ def distiller(student: str = "lidar", task: str = "detection", teacher: str = "m
 
 def run(model: Distiller, learn_masks: bool = True) -> dict[str, torch.Tensor]:
     inputs = tiny_inputs(model.teacher.config)
-    return model(inputs, inputs, tiny_targets(), learn_masks)
+    return model(inputs, model.teacher_features(inputs), tiny_targets(), learn_masks)
 
 
 def learning(model: Distiller) -> set[str]:
@@ -49,13 +49,13 @@ def test_each_objective_reaches_its_own_parameters_only(student: str, task: str,
 def test_objectives_are_the_papers_sums() -> None:
     model = distiller(mu=0.5, weight=3.0).eval()
     inputs, targets = tiny_inputs(model.teacher.config), tiny_targets()
-    terms = model(inputs, inputs, targets)
-    output, taught = model.student(inputs), model.teacher(inputs)
-    masks = model.make_masks(model.teacher_features(inputs), targets)
+    output, taught = model.student(inputs), model.teacher_features(inputs)
+    terms = model(inputs, taught, targets)
+    masks = model.make_masks(taught, targets)
     student, mask = model.student.loss(output.prediction, targets)["loss"], torch.zeros(())
     for level in ("low", "high"):
         feature = getattr(taught, level)
-        kd = attention_transfer(getattr(output, level), feature, masks[level])
+        kd = attention_transfer(getattr(output, level), feature, masks[level] * model.area.inside)
         student = student + 3.0 * kd
         masked = model.teacher.head_from(level, masks[level] * feature)
         mask = mask + model.teacher.loss(masked, targets)["loss"] + 0.5 * kd
@@ -140,7 +140,7 @@ def test_student_on_a_finer_grid_is_brought_to_the_teachers() -> None:
     student = Perception(tiny_config("lidar", GRID.with_cell(0.8)), "detection")
     teacher = Perception(tiny_config("mgfm"), "detection")
     model = Distiller(student, teacher, DistillConfig(mask_channels=8, heads=2))
-    terms = model(tiny_inputs(student.config), tiny_inputs(teacher.config), tiny_targets())
+    terms = model(tiny_inputs(student.config), model.teacher_features(tiny_inputs(teacher.config)), tiny_targets())
     terms["loss"].backward()
     assert learning(model) == {"student", "masks"}
 
@@ -159,7 +159,10 @@ def test_pairs_that_cannot_work_are_refused() -> None:
         distiller(teacher="conv")
     with pytest.raises(UserError, match=r"distill\.teacher to a detection run"):
         Distiller(student, Perception(tiny_config("mgfm"), "segmentation"), DistillConfig())
-    elsewhere = Perception(tiny_config("mgfm", BevGrid(x=(0, 25.6), y=(-6.4, 6.4), cell=1.6)), "detection")
-    with pytest.raises(UserError, match="same area"):
+    elsewhere = Perception(tiny_config("mgfm", BevGrid(x=(12.8, 38.4), y=(-6.4, 6.4), cell=1.6)), "detection")
+    with pytest.raises(UserError, match=r"no area in common: .*\(-12\.8, 12\.8\).*\(12\.8, 38\.4\)"):
         Distiller(student, elsewhere, DistillConfig())
+    few = student.config.model_copy(update={"head": HeadConfig(channels=8, groups=(("car",),))})
+    with pytest.raises(UserError, match=r"same classes: .* holds car, the teacher's barrier, bicycle"):
+        Distiller(Perception(few, "detection"), teacher, DistillConfig())
     assert Distiller(student, teacher, DistillConfig(heads=2, mask_channels=8)).teacher is teacher

@@ -27,6 +27,12 @@ def test_a_bundle_reads_as_written(bundle: Path) -> None:
     assert read.manifest == write_manifest(bundle, read.manifest)
 
 
+def test_radii_and_groups_are_one_per_class(bundle: Path) -> None:
+    rewrite(bundle, selection={"score_threshold": 0.1, "radii": [2.0, 3.0], "groups": [0]})
+    with pytest.raises(UserError, match="selection: radii and groups are one per class, got 2 and 1"):
+        read_bundle(bundle)
+
+
 def test_a_changed_model_is_refused_with_the_mending_command(bundle: Path) -> None:
     model = bundle / MODEL
     content = bytearray(model.read_bytes())
@@ -56,12 +62,12 @@ def test_a_missing_file_is_refused(bundle: Path) -> None:
 
 
 def test_a_manifest_from_the_future_is_refused(bundle: Path) -> None:
-    rewrite(bundle, schema_version=2, something_new=True)
-    with pytest.raises(UserError, match=r"schema 2, this VeXKD reads 1.*newer.*pip install --upgrade"):
+    rewrite(bundle, schema_version=3, something_new=True)
+    with pytest.raises(UserError, match=r"schema 3, this VeXKD reads 2.*newer.*pip install --upgrade"):
         read_bundle(bundle)
 
 
-@pytest.mark.parametrize("version", [0, -1])
+@pytest.mark.parametrize("version", [1, 0, -1])
 def test_a_manifest_from_the_past_is_refused(bundle: Path, version: int) -> None:
     rewrite(bundle, schema_version=version)
     with pytest.raises(UserError, match=r"export the run again with: vexkd export RUN --out"):

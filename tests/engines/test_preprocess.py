@@ -29,10 +29,14 @@ def test_points_of_another_width_are_refused() -> None:
         pad_points(np.zeros((3, 4), np.float32), 8)
 
 
-def test_the_frustum_is_that_of_training() -> None:
+@pytest.mark.parametrize("z", [(-10.0, 10.0), (0.0, 2.0)])
+def test_the_frustum_is_that_of_training(z: tuple[float, float]) -> None:
     intrinsics, poses = calibration()
-    points, starts = frustum_inputs(camera_input(), BEV, intrinsics[0], poses[0])
-    expected = training_frustum_inputs(tiny_config("camera"), intrinsics, poses, RAW_SIZE)
+    config = tiny_config("camera")
+    assert config.camera is not None
+    config = config.model_copy(update={"camera": config.camera.model_copy(update={"z": z})})
+    points, starts = frustum_inputs(camera_input(z), BEV, intrinsics[0], poses[0])
+    expected = training_frustum_inputs(config, intrinsics, poses, RAW_SIZE)
     np.testing.assert_array_equal(points, expected[0])
     np.testing.assert_array_equal(starts, expected[1])
     assert starts[-1] > 0

@@ -62,6 +62,9 @@ def test_the_pipeline_selects_boxes_and_reports_overflow_and_stages(bundle: Bund
     assert list(result.seconds) == ["point padding", "engine", "post-processing"]
     everything = Pipeline(bundle, "cpu", score_threshold=0.0)(frame(points)).boxes
     assert everything is not None and len(everything.boxes) == 3
+    points[3, 3] = 0.0
+    peaks = Pipeline(bundle, "cpu", score_threshold=0.0)(frame(points)).boxes
+    assert peaks is not None and len(peaks.boxes) == 2
 
 
 @NO_GPU

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_models import tiny_config
 
 from vexkd.cli.app import main
 from vexkd.config import DataConfig
+from vexkd.data.collate import collate
 from vexkd.data.dataset import NuScenesDataset
 from vexkd.data.sample import Sample
 from vexkd.evaluation.evaluate import evaluate_segmentation
@@ -76,9 +78,11 @@ def test_the_labels_as_logits_are_a_perfect_map(keyframes):
     assert result["classes"]["drivable_area"]["IoU"] == 1.0
 
 
-def test_class_balanced_sampling_reads_the_tables(keyframes):
+@pytest.mark.parametrize("least", [0, 1, 40])
+def test_class_balanced_sampling_counts_the_targets_of_the_tables(keyframes, least):
     dataset = NuScenesDataset(DataConfig(root=keyframes, sweeps=0), "all", images=False)
-    classes = keyframe_classes(dataset)
-    assert classes == [set(dataset[i].labels.tolist()) for i in range(len(dataset))]
+    classes = keyframe_classes(dataset, least)
+    targets = collate([dataset[i] for i in range(len(dataset))], tiny_config("lidar"), least).targets
+    assert classes == [set(labels.tolist()) for labels in targets.labels]
     draws = list(TrainingSampler(len(dataset), seed=0, classes=classes))
     assert {draw.index for draw in draws} <= set(range(len(dataset)))

@@ -63,6 +63,7 @@ def test_every_model_exports_within_parity(exported, kind, task, precision) -> N
     if boxes is not None:
         assert boxes.count >= 5
         assert boxes.max_centre < (1e-4 if precision == "fp32" else 0.05)
+        assert manifest.selection is not None and manifest.selection.groups == (0, 1, 1, 2, 2, 3, 4, 4, 5, 5)
     assert manifest.cost.gflops > 0
     assert manifest.files.keys() >= {MODEL}
 
@@ -118,10 +119,16 @@ def test_a_bundle_gives_the_boxes_of_the_run(exported, kind) -> None:  # type: i
     keyframe = sample(path, seed=7)
     expected = predict_boxes(load_run(run)[1], keyframe, score_threshold=0.1)
     found = Pipeline(read_bundle(path), "cpu")(keyframe).boxes
-    assert found is not None and len(expected.boxes) >= 5
-    np.testing.assert_allclose(found.boxes, expected.boxes, atol=1e-3)
-    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
-    np.testing.assert_array_equal(found.labels, expected.labels)
+    assert found is not None and len(found.boxes) == len(expected.boxes) >= 5
+    assert (np.diff(found.scores) <= 0).all()
+    # Scores may differ by no more than rounding does, so boxes may have changed places.
+    distance = np.abs(found.boxes[:, None] - expected.boxes[None]).max(axis=-1)
+    distance[found.labels[:, None] != expected.labels[None]] = np.inf
+    partner = distance.argmin(axis=1)
+    assert len(np.unique(partner)) == len(partner)
+    np.testing.assert_allclose(found.boxes, expected.boxes[partner], atol=1e-3)
+    np.testing.assert_allclose(found.scores, expected.scores[partner], atol=1e-5)
+    np.testing.assert_array_equal(found.labels, expected.labels[partner])
 
 
 def test_a_bundle_gives_the_map_of_the_run(exported) -> None:  # type: ignore[no-untyped-def]
@@ -138,6 +145,9 @@ def dtypes(model: onnx.ModelProto, op: str) -> set[int]:
     values = {v.name: v.type.tensor_type.elem_type for v in (*model.graph.value_info, *model.graph.input)}
     values |= {tensor.name: tensor.data_type for tensor in model.graph.initializer}
     nodes = [node for node in model.graph.node if node.op_type == op]
+    if op == "Resize":
+        # The first is the images'. Enlarging BEV features between half-precision layers needs no more than these have.
+        nodes = nodes[:1]
     # Nearest-neighbour enlargement moves values and computes none.
     computing = [node for node in nodes if not any(a.name == "mode" and a.s == b"nearest" for a in node.attribute)]
     assert computing, f"the model has no {op}"
@@ -146,7 +156,7 @@ def dtypes(model: onnx.ModelProto, op: str) -> set[int]:
 
 def test_fp16_is_where_it_is_safe_and_nowhere_else(exported) -> None:  # type: ignore[no-untyped-def]
     model = onnx.load(exported("mgfm", "detection", "fp16")[1] / MODEL)
-    for op in ("Conv", "ConvTranspose", "PillarMax", "BevPool"):
+    for op in ("Conv", "PillarMax", "BevPool"):
         assert dtypes(model, op) == {TensorProto.FLOAT16}, op
     for op in ("Voxelize", "Resize", "Softmax", "LayerNormalization", "GridSample", "TopK", "Sigmoid", "Exp"):
         assert dtypes(model, op) == {TensorProto.FLOAT}, op

@@ -37,6 +37,11 @@ def test_the_same_is_the_same() -> None:
     assert told(outputs(), outputs()) == []
 
 
+def test_what_is_no_peak_is_no_box() -> None:
+    parity = box_parity(outputs(), outputs(), 0.0, 0.001)
+    assert (parity.count, parity.unmatched) == (PEAKS, 0)
+
+
 def test_order_does_not_matter() -> None:
     found = outputs()
     order = np.random.default_rng(1).permutation(PEAKS)

@@ -54,6 +54,29 @@ def test_frustum_points_lie_where_the_camera_model_says() -> None:
     assert checked > 100
 
 
+@pytest.mark.parametrize("z", [(-10.0, 10.0), (0.0, 2.0)])
+def test_the_camera_has_its_own_heights(z: tuple[float, float]) -> None:
+    tiny = tiny_config("camera")
+    assert tiny.camera is not None
+    config = tiny.model_copy(update={"camera": tiny.camera.model_copy(update={"z": z})})
+    intrinsics, poses = calibration(batch=1, cameras=2)
+    points, starts = frustum_inputs(config, intrinsics, poses, RAW_SIZE)
+    depths, (height, width) = frustum_geometry(tiny.camera)
+    shape = (2, len(depths), height, width)
+    # The raw image is scaled by 0.8 to 38 x 64 pixels, of which the bottom 32 rows stay.
+    views, bins, rows, columns = np.indices(shape)
+    u = (columns + 0.5) * 8 * RAW_SIZE[1] / 64 - 0.5
+    v = ((rows + 0.5) * 8 + 6) * RAW_SIZE[0] / 38 - 0.5
+    pixels = np.stack([u, v, np.ones(shape)], -1)
+    camera = pixels @ np.linalg.inv(intrinsics[0, 0]).T * depths[bins][..., None]
+    ego = np.einsum("vij,v...j->v...i", poses[0, :, :3, :3], camera) + poses[0, views, :3, 3]
+    limits = (GRID.x, GRID.y, z)
+    inside = np.all([(ego[..., i] >= low) & (ego[..., i] < high) for i, (low, high) in enumerate(limits)], axis=0)
+    np.testing.assert_array_equal(np.sort(points[: starts[-1]]), np.flatnonzero(inside))
+    high_up = inside & (ego[..., 2] > GRID.z[1])
+    assert high_up.any() == (z[1] > GRID.z[1])
+
+
 def test_frustum_inputs_need_no_torch() -> None:
     code = "import sys, vexkd.models.frustum; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode == 0
@@ -66,9 +89,10 @@ def test_feature_changes_only_where_the_camera_looks() -> None:
     dark = inputs.images.clone()
     dark[:, 0] = 0
     change = (model(inputs) - model(inputs._replace(images=dark))).abs().amax((0, 1))
-    # Camera 0 looks along +x; the smoothing convolution reaches one cell back.
+    # Camera 0 looks along +x; the smoothing convolution reaches one cell back, but for rounding errors of a fast one.
     behind = int(-GRID.x[0] / GRID.cell) - 1
-    assert change[:, behind + 1 :].max() > 0 and change[:, :behind].max() == 0
+    assert 0 < change.max() == change[:, behind + 1 :].max()
+    assert change[:, :behind].max() < 1e-5 * change.max()
 
 
 @pytest.mark.parametrize("stride", [8, 16])

@@ -12,6 +12,7 @@ from vexkd.plugins.errors import UserError
         ({"lidar": {"pillar": 0.3}}, "model.lidar.pillar"),
         ({"camera": {"image_size": [100, 200]}}, "camera.image_size"),
         ({"camera": {"depth": [10.0, 5.0, 1.0]}}, "camera.depth"),
+        ({"camera": {"z": [10.0, -10.0]}}, "camera.z"),
         ({"lidar": {}, "encoder": {"channels": [1, 2, 3]}}, "encoder.out_channels"),
         ({"lidar": {}, "encoder": {"channels": []}}, "encoder.channels"),
         ({"lidar": {}, "grid": {"x": [0, 64.8], "y": [0, 64.8]}}, "81 x 81"),

@@ -115,16 +115,73 @@ def test_select_boxes_takes_the_best_of_each_place() -> None:
     boxes[:, :2] = np.repeat(places, 10, axis=0) + rng.uniform(-0.1, 0.1, (300, 2))
     scores = rng.random(300).astype(np.float32)
     labels = np.repeat(np.arange(30) % 10, 10)
-    kept = select_boxes(boxes, scores, labels, 0.05, (0.5,) * 10)
+    kept = select_boxes(boxes, scores, labels, 0.05, range(10), (0.5,) * 10)
     assert sorted(kept // 10) == list(range(30))
     assert all(scores[index] == scores[index // 10 * 10 :][:10].max() for index in kept)
     assert (np.diff(scores[kept]) <= 0).all()
-    assert select_boxes(boxes, scores, labels, 2.0).size == 0
+    assert select_boxes(boxes, scores, labels, 2.0, range(10)).size == 0
+
+
+CAR, TRUCK, DIGGER, _, TRAILER, BARRIER, _, _, PEDESTRIAN, CONE = range(10)
+COARSE = (0,) * 5 + (1,) * 5
+"""Two groups: vehicles, and all that is small."""
+FINE = (0, 1, 1, 2, 2, 3, 4, 4, 5, 5)
+"""CenterPoint's six groups."""
+
+
+def selected(found: list[tuple[float, float, int]], groups: tuple[int, ...], least: float = 0.0) -> list[int]:
+    """Indices that stay of (x in metres, score, label), in ascending order."""
+    boxes = np.zeros((len(found), 9), np.float32)
+    boxes[:, 0] = [x for x, _, _ in found]
+    scores = np.array([score for _, score, _ in found], np.float32)
+    return sorted(select_boxes(boxes, scores, np.array([label for *_, label in found]), least, groups).tolist())
+
+
+@pytest.mark.parametrize("groups", [COARSE, FINE])
+def test_one_object_is_reported_under_its_best_name(groups: tuple[int, ...]) -> None:
+    assert selected([(0.0, 0.6, TRUCK), (0.5, 0.7, DIGGER), (0.1, 0.2, CONE)], groups) == [1, 2]
+    assert selected([(0.0, 0.6, PEDESTRIAN), (0.1, 0.5, CONE), (0.2, 0.9, TRUCK)], groups) == [0, 2]
+
+
+def test_classes_of_different_groups_do_not_meet() -> None:
+    found = [(0.0, 0.6, TRUCK), (0.5, 0.7, CAR), (1.0, 0.5, TRAILER)]
+    assert selected(found, FINE) == [0, 1, 2]
+    assert selected(found, COARSE) == [1]
+    assert selected(found, tuple(range(10))) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("distance", "one", "other"),
+    [(0.4, PEDESTRIAN, BARRIER), (2.7, CAR, TRUCK), (8.0, TRUCK, TRAILER), (3.0, TRUCK, DIGGER)],
+)
+@pytest.mark.parametrize("scores", [(0.9, 0.2), (0.2, 0.9)])
+def test_neighbours_of_one_group_stay(distance: float, one: int, other: int, scores: tuple[float, float]) -> None:
+    assert selected([(0.0, scores[0], one), (distance, scores[1], other)], COARSE) == [0, 1]
+
+
+def test_what_a_suppressed_box_lies_near_stays() -> None:
+    # The truck goes for the digger 2 m away, the trailer is 2 m from the truck but 4 m from the digger.
+    assert selected([(0.0, 0.9, DIGGER), (2.0, 0.8, TRUCK), (4.0, 0.7, TRAILER)], COARSE) == [0, 2]
+    # Of one class first: the second truck is the first one's double, wherever the digger is.
+    assert selected([(0.0, 0.9, DIGGER), (2.0, 0.8, TRUCK), (4.0, 0.7, TRUCK)], COARSE) == [0]
+
+
+def test_equal_scores_are_taken_in_order() -> None:
+    assert selected([(0.0, 0.5, TRUCK), (0.0, 0.5, DIGGER)], COARSE) == [0]
+    assert selected([(0.0, 0.5, DIGGER), (0.0, 0.5, TRUCK)], COARSE) == [0]
+
+
+def test_what_is_no_peak_is_never_selected() -> None:
+    found = [(0.0, 0.5, CAR), (20.0, 0.0, CAR), (40.0, -0.0, CONE), (60.0, 1e-30, CAR)]
+    assert selected(found, FINE) == [0, 3]
+    assert selected(found, FINE, least=-1.0) == [0, 3]
 
 
 def test_select_boxes_refuses_what_does_not_match() -> None:
     boxes, scores = np.zeros((2, 9), np.float32), np.ones(2, np.float32)
     with pytest.raises(ValueError, match="one length"):
-        select_boxes(boxes, scores[:1], np.zeros(2, np.int64), 0.1)
+        select_boxes(boxes, scores[:1], np.zeros(2, np.int64), 0.1, range(10))
+    with pytest.raises(ValueError, match="one entry per class, got 2 and 10"):
+        select_boxes(boxes, scores, np.zeros(2, np.int64), 0.1, (0, 1))
     with pytest.raises(ValueError, match=r"labels must lie in 0\.\.9, got 0\.\.10"):
-        select_boxes(boxes, scores, np.array([0, len(NUSCENES_RADII)]), 0.1)
+        select_boxes(boxes, scores, np.array([0, len(NUSCENES_RADII)]), 0.1, range(10))

@@ -105,7 +105,19 @@ def test_images_of_two_sizes_in_a_batch_are_refused():
         collate([keyframe(0), other], tiny_config("camera"))
 
 
-def test_moving_keeps_values_and_what_is_shared():
-    batch = collate([keyframe(0)], tiny_config("lidar"), teacher=tiny_config("mgfm")).to(torch.device("cpu"))
-    assert batch.teacher_inputs.points is batch.inputs.points
+def test_moving_keeps_values_and_what_is_shared(monkeypatch):
+    batch = collate([keyframe(0)], tiny_config("lidar"), teacher=tiny_config("mgfm"))
+    moves: list[int] = []
+
+    def copy(tensor, device, non_blocking):
+        moves.append(id(tensor))
+        return tensor.clone()
+
+    monkeypatch.setattr(torch.Tensor, "to", copy)
+    moved = batch.to(torch.device("cpu"))
+    assert moved.inputs.points is not batch.inputs.points
+    assert torch.equal(moved.inputs.points, batch.inputs.points)
+    assert moved.teacher_inputs.points is moved.inputs.points
+    assert moved.teacher_inputs.counts is moved.inputs.counts
+    assert len(moves) == len(set(moves)), "what is shared is moved once"
     assert batch.tokens == ("keyframe-0",)

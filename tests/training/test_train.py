@@ -76,9 +76,9 @@ def test_an_interrupted_and_resumed_run_ends_with_the_same_bits(tmp_path, monkey
         interrupt(patch, after_epoch=1)
         with pytest.raises(RuntimeError, match="power cut"):
             run(config, tmp_path / "cut")
-    # A line of a step after the checkpoint: the resumed run makes that step again.
+    # Lines of steps after the checkpoint, the last cut short: the resumed run makes those steps again.
     with (tmp_path / "cut" / "log.jsonl").open("a") as log:
-        log.write('{"step": 8, "epoch": 2}\n')
+        log.write('{"step": 8, "epoch": 2}\n{"step": 9, "ep')
     assert run(config, tmp_path / "cut", resume=True)["resumed"]
     assert same_files(tmp_path / "whole", tmp_path / "cut")
 
@@ -193,18 +193,20 @@ def test_each_set_of_parameters_is_clipped_by_its_own_norm(tmp_path):
     from vexkd.training.distillation import distill_objective
 
     config = recipe("lidar", stage="distill", gradient_clip=1.0)
-    config = config.model_copy(update={"distill": config.distill.model_copy(update={"teacher": tmp_path / "teacher"})})
+    told = {"teacher": tmp_path / "teacher", "loss": "l2"}
+    config = config.model_copy(update={"distill": config.distill.model_copy(update=told)})
     student = Perception(config.model, config.task)
     stage = Stage(config, student, distill_objective(student, config), Keyframes())
     sets = stage.parameter_sets()
     assert {id(p) for part in sets for p in part} == {id(p) for p in stage.parameters() if p.requires_grad}
-    for part, size in zip(sets, (100.0, 0.1), strict=True):
+    for part, size in zip(sets, (100.0, 0.1, 0.1), strict=True):
         for parameter in part:
             parameter.grad = torch.full_like(parameter, size)
     stage.configure_gradient_clipping(torch.optim.SGD(student.parameters()))
     norms = [torch.sqrt(sum((p.grad**2).sum() for p in part)) for part in sets]
     assert norms[0] == pytest.approx(1.0, rel=1e-3)
-    assert norms[1] == pytest.approx(min(1.0, 0.1 * sum(p.numel() for p in sets[1]) ** 0.5), rel=1e-3)
+    for part, norm in zip(sets[1:], norms[1:], strict=True):
+        assert norm == pytest.approx(min(1.0, 0.1 * sum(p.numel() for p in part) ** 0.5), rel=1e-3)
 
 
 def test_learning_rates_and_decay_follow_the_config(tmp_path):
@@ -228,6 +230,23 @@ def test_a_folder_that_is_taken_is_refused_and_left_alone(out):
     with pytest.raises(UserError, match=r"not empty.*--resume"):
         run(recipe(), out)
     assert [path.name for path in out.iterdir()] == ["thesis.txt"]
+
+
+def test_resume_refuses_a_folder_of_something_else_and_leaves_it_alone(out):
+    out.mkdir()
+    (out / "thesis.txt").write_text("precious")
+    (out / ".config.yaml.partial-1.yaml").write_text("task:")
+    with pytest.raises(UserError, match=r"--resume finds no config\.yaml in .*run, so it is no run folder; choose"):
+        run(recipe(), out, resume=True)
+    assert len(list(out.iterdir())) == 2
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_folder_that_holds_only_what_a_killed_process_left_counts_as_empty(out, resume):
+    out.mkdir()
+    (out / ".config.yaml.partial-1.yaml").write_text("task:")
+    assert run(recipe(epochs=1), out, resume=resume)["resumed"] is False
+    assert not list(out.glob(".*"))
 
 
 def test_resume_refuses_another_config_and_names_the_settings(out):
@@ -260,6 +279,16 @@ def test_a_teacher_can_start_from_its_lidar_student(tmp_path):
     teacher = load_run(tmp_path / "teacher")[1]
     torch.testing.assert_close(teacher.lidar.points.linear.weight, student.lidar.points.linear.weight)
     torch.testing.assert_close(teacher.head.shared[0].weight, student.head.shared[0].weight)
+
+
+def test_an_init_of_another_size_is_told(tmp_path, caplog):
+    seed_everything(0, verbose=False)
+    config = recipe("lidar")
+    narrow = config.model.encoder.model_copy(update={"out_channels": 8})
+    other = config.model_copy(update={"model": config.model.model_copy(update={"encoder": narrow})})
+    save_run(tmp_path / "lidar", other, Perception(other.model, "detection").state_dict())
+    run(recipe("lidar", init=str(tmp_path / "lidar"), epochs=1), tmp_path / "run")
+    assert "encoder, head stay random" in caplog.text and "copied: lidar" in caplog.text
 
 
 def test_an_init_that_fits_nowhere_is_refused(tmp_path):

@@ -34,6 +34,21 @@ def scene_transform(config: AugmentConfig, rng: np.random.Generator) -> Matrix:
     return matrix
 
 
+def mirrors(config: AugmentConfig) -> list[Matrix]:
+    """Every scene transform (4, 4) that mirroring alone can draw, the identity first."""
+    return [
+        np.diag([x, y, 1.0, 1.0])
+        for x in ((1.0, -1.0) if config.flip_x else (1.0,))
+        for y in ((1.0, -1.0) if config.flip_y else (1.0,))
+    ]
+
+
+def view_name(token: str, matrix: Matrix) -> str:
+    """Names a keyframe as a mirroring transform shows it: the token, with the mirrored axes behind it."""
+    axes = "".join(name for name, sign in zip("xy", (matrix[0, 0], matrix[1, 1]), strict=True) if sign < 0)
+    return f"{token}-{axes}" if axes else token
+
+
 def transform_scene(sample: Sample, matrix: Matrix) -> Sample:
     """Apply a scene transform (4, 4) of rotation about z, uniform scale, mirroring and translation to a sample."""
     scale = float(np.cbrt(abs(np.linalg.det(matrix[:3, :3]))))

@@ -25,12 +25,21 @@ POINT_STEP = 4096
 
 
 class Batch(NamedTuple):
-    """What one training step takes; ``teacher_inputs`` only where a teacher takes part."""
+    """What one training step takes.
+
+    Attributes:
+        inputs: of the model.
+        targets: ground truth.
+        tokens: of the keyframes.
+        teacher_inputs: of a teacher, where one takes part that sees every batch.
+        views: names of the keyframes as they were mirrored, see :func:`vexkd.data.augment.view_name`.
+    """
 
     inputs: Inputs
     targets: Targets
     tokens: tuple[str, ...]
     teacher_inputs: Inputs | None = None
+    views: tuple[str, ...] = ()
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on another device; what inputs of student and teacher share is moved once."""
@@ -38,11 +47,15 @@ class Batch(NamedTuple):
 
         def move(value: Any) -> Any:
             if isinstance(value, Tensor):
-                return moved.setdefault(id(value), value.to(device, non_blocking=True))
+                if id(value) not in moved:
+                    moved[id(value)] = value.to(device, non_blocking=True)
+                return moved[id(value)]
             return [move(item) for item in value] if isinstance(value, list) else value
 
         teacher = None if self.teacher_inputs is None else Inputs(*map(move, self.teacher_inputs))
-        return Batch(Inputs(*map(move, self.inputs)), Targets(*map(move, self.targets)), self.tokens, teacher)
+        return self._replace(
+            inputs=Inputs(*map(move, self.inputs)), targets=Targets(*map(move, self.targets)), teacher_inputs=teacher
+        )
 
 
 def collate(

@@ -39,6 +39,7 @@ class NuScenesDataset:
         split: split name of the devkit or of the root's ``splits.json``, or ``all``.
         images: load the six images; without them ``Sample.images`` has V = 0 (calibration is there all the same).
         map_labels: map labels are required. Without it they are None.
+        scenes: only the first so many scenes of the split; by default all.
 
     Attributes:
         tokens: sample tokens in the order of the indices.
@@ -46,16 +47,23 @@ class NuScenesDataset:
         damage: what was found and left out.
 
     Raises:
-        UserError: wrong root, version or split, a damaged table, damage under ``on_damage: stop``, or required map
-            labels without a map expansion.
+        UserError: wrong root, version, split or number of scenes, a damaged table, damage under ``on_damage: stop``,
+            or required map labels without a map expansion.
     """
 
-    def __init__(self, config: DataConfig, split: str, images: bool = True, map_labels: bool = False) -> None:
+    def __init__(
+        self,
+        config: DataConfig,
+        split: str,
+        images: bool = True,
+        map_labels: bool = False,
+        scenes: int | None = None,
+    ) -> None:
         self.config = config
         self.images = images
         self.nusc = open_root(config.root, config.version)
         self.maps = MapLabels(config.root) if map_labels else None
-        tokens = split_tokens(self.nusc, split)
+        tokens = split_tokens(self.nusc, split, scenes)
         self.damage = scan(self.nusc, tokens, images=images, sweeps=config.sweeps)
         self._handle_damage(len(tokens))
         damaged = {fault.token for fault in self.damage}

@@ -116,20 +116,24 @@ def split_counts(nusc: NuScenes) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count}
 
 
-def split_tokens(nusc: NuScenes, split: str) -> list[str]:
-    """Sample tokens of a split, scene by scene in time order.
+def split_tokens(nusc: NuScenes, split: str, scenes: int | None = None) -> list[str]:
+    """Sample tokens of a split, scene by scene in time order; with ``scenes`` of its first so many scenes.
 
     Raises:
-        UserError: no split of this name, or none of its scenes is in the tables.
+        UserError: no split of this name, none of its scenes is in the tables, or it has fewer than ``scenes``.
     """
     splits = split_scenes(nusc)
     have = ", ".join(f"{name} ({count})" for name, count in split_counts(nusc).items())
     if split not in splits:
         raise UserError(f"unknown split {split!r}; splits with keyframes in {nusc.dataroot}: {have}")
     wanted = set(splits[split])
+    chosen = [scene for scene in nusc.scene if scene["name"] in wanted]
+    if scenes is not None and scenes > len(chosen) > 0:
+        have = f"split {split!r} has {len(chosen)} scenes in {nusc.dataroot}"
+        raise UserError(f"data.train_scenes is {scenes}, but {have}; ask for no more than that")
     tokens = []
-    for scene in nusc.scene:
-        token = scene["first_sample_token"] if scene["name"] in wanted else ""
+    for scene in chosen[:scenes]:
+        token = scene["first_sample_token"]
         while token:
             tokens.append(token)
             token = nusc.get("sample", token)["next"]

@@ -8,9 +8,10 @@ Two objectives run side by side, each with gradients for its own parameters only
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from vexkd.config import DistillConfig, ModelConfig
+from vexkd.distill.cache import Masks
+from vexkd.distill.common_area import CommonArea
 from vexkd.distill.losses import attention_transfer, feature_distance
 from vexkd.distill.mask_generator import MaskGenerator
 from vexkd.distill.masks import activation_mask, gaussian_mask, key_points_mask, whole_mask
@@ -23,7 +24,8 @@ class Distiller(nn.Module):
     """Student, frozen teacher and, for learned masks, one mask generator per level.
 
     Raises:
-        UserError: teacher and student differ in task or range, or the masks need a query the teacher lacks.
+        UserError: teacher and student differ in task or classes, their areas do not meet, or the masks need a query the
+            teacher lacks.
     """
 
     def __init__(self, student: Perception, teacher: Perception, config: DistillConfig) -> None:
@@ -35,6 +37,12 @@ class Distiller(nn.Module):
         self.masks = nn.ModuleDict()
         self.adapters = nn.ModuleDict()
         grid, fusion = teacher.config.grid, teacher.config.fusion
+        self.area = CommonArea(student.config.grid, grid)
+        if not self.area.inside.any():
+            raise UserError(
+                f"student and teacher have no area in common: model.grid spans x {student.config.grid.x} "
+                f"y {student.config.grid.y}, the teacher's x {grid.x} y {grid.y}"
+            )
         for level in config.levels:
             channels = level_channels(teacher.config, level)
             if config.mask in ("learned", "random_query"):
@@ -50,56 +58,78 @@ class Distiller(nn.Module):
         return self
 
     def forward(
-        self, inputs: Inputs, teacher_inputs: Inputs, targets: Targets, learn_masks: bool = True
+        self, inputs: Inputs, taught: Features, targets: Targets, learn_masks: bool = True, masks: Masks | None = None
     ) -> dict[str, Tensor]:
         """Loss terms of a batch; backward on ``loss`` serves both objectives at once.
 
         Args:
             inputs: for the student.
-            teacher_inputs: the same samples for the teacher; its frustum points differ where its camera geometry does.
+            taught: the teacher's features of the same samples, see :meth:`teacher_features`.
             targets: ground truth of the task (and boxes, for the masks ``gaussian`` and ``key_points``).
             learn_masks: False halts mask learning: masks are still computed, their objective is not.
+            masks: take these instead of computing them; only where they are not learned.
 
         Returns:
-            ``loss`` = ``student`` + ``mask``; the parts ``task``, ``kd_LEVEL``, ``masked_LEVEL`` (task loss of the
-            teacher on its masked feature) are for the log. ``mask`` and ``masked_LEVEL`` only while masks are learned.
+            ``loss`` = ``student`` + ``mask``; ``student`` = ``task`` + ``kd``; the parts ``kd_LEVEL`` (times lambda:
+            ``kd``), ``masked_LEVEL`` (task loss of the teacher on its masked feature) and ``mimicry`` (mu times the KD
+            term of the masks) are for the log. ``mask`` and its parts only while masks are learned.
         """
         learn_masks = learn_masks and bool(self.masks)
-        taught = self.teacher_features(teacher_inputs)
-        masks = self.make_masks(taught, targets, learn_masks)
+        if masks is None or learn_masks:
+            masks = self.make_masks(taught, targets, learn_masks)
         output = self.student(inputs)
         task = self.student.loss(output.prediction, targets)["loss"]
-
-        terms: dict[str, Tensor] = {}
-        student, generators = task, task.new_zeros(())
-        for level in self.config.levels:
-            teacher_map, mask = getattr(taught, level), masks[level]
-            student_map = self._aligned(level, getattr(output, level), teacher_map)
-            terms[f"kd_{level}"] = self._distance(student_map, teacher_map, mask.detach())
-            student = student + self.config.weight * terms[f"kd_{level}"]
-            if learn_masks:
-                masked = self.teacher.head_from(level, (mask * teacher_map).to(teacher_map.dtype))
-                terms[f"masked_{level}"] = self.teacher.loss(masked, targets)["loss"]
-                imitation = self._distance(student_map.detach(), teacher_map, mask)
-                generators = generators + terms[f"masked_{level}"] + self.config.mu * imitation
+        student_maps = {level: self._aligned(level, getattr(output, level)) for level in self.config.levels}
+        terms = {"task": task}
+        for level, feature in student_maps.items():
+            terms[f"kd_{level}"] = self._distance(feature, getattr(taught, level), masks[level].detach())
+        terms["kd"] = self.config.weight * torch.stack([terms[f"kd_{level}"] for level in student_maps]).sum()
+        terms["student"] = terms["loss"] = task + terms["kd"]
         if learn_masks:
-            terms["mask"] = generators
-        return {"loss": student + generators, "student": student, "task": task, **terms}
+            terms |= self._mask_terms(student_maps, taught, masks, targets)
+            terms["loss"] = terms["student"] + terms["mask"]
+        return terms
+
+    def _mask_terms(
+        self, student_maps: dict[Level, Tensor], taught: Features, masks: Masks, targets: Targets
+    ) -> dict[str, Tensor]:
+        """The mask generators' objective and its parts, in float32 throughout.
+
+        Student and masks share one scaled backward pass; a float16 overflow here would cost the student its step.
+        """
+        terms: dict[str, Tensor] = {}
+        with torch.autocast(taught.low.device.type, enabled=False):
+            for level, mask in masks.items():
+                feature = getattr(taught, level).float()
+                terms[f"masked_{level}"] = self.teacher.loss(self.teacher.head_from(level, mask * feature), targets)[
+                    "loss"
+                ]
+            mimicry = [
+                self._distance(student_maps[level].detach(), getattr(taught, level), mask, self.area.inside)
+                for level, mask in masks.items()
+            ]
+            terms["mimicry"] = self.config.mu * torch.stack(mimicry).sum()
+            terms["masked"] = torch.stack([terms[f"masked_{level}"] for level in masks]).sum()
+            terms["mask"] = terms["masked"] + terms["mimicry"]
+        return terms
 
     @torch.no_grad()
     def teacher_features(self, inputs: Inputs) -> Features:
         """The frozen teacher's BEV features."""
         return self.teacher.features(inputs)
 
-    def make_masks(self, taught: Features, targets: Targets, learn: bool = False) -> dict[Level, Tensor]:
+    def make_masks(self, taught: Features, targets: Targets, learn: bool = False) -> Masks:
         """Masks (B, 1, H, W) per level for the teacher's features; gradients reach the generators where ``learn``."""
-        with torch.set_grad_enabled(learn and torch.is_grad_enabled()):
+        with (
+            torch.set_grad_enabled(learn and torch.is_grad_enabled()),
+            torch.autocast(taught.low.device.type, enabled=False),
+        ):
             return {level: self._mask(level, taught, targets) for level in self.config.levels}
 
     def _mask(self, level: Level, taught: Features, targets: Targets) -> Tensor:
-        feature: Tensor = getattr(taught, level)
+        feature: Tensor = getattr(taught, level).float()
         if level in self.masks:
-            return self.masks[level](taught.query, feature)
+            return self.masks[level](None if taught.query is None else taught.query.float(), feature)
         if self.config.mask == "whole":
             return whole_mask(feature)
         if self.config.mask == "activation":
@@ -109,18 +139,19 @@ class Distiller(nn.Module):
         draw = gaussian_mask if self.config.mask == "gaussian" else key_points_mask
         return draw(targets.boxes, self.teacher.config.grid)
 
-    def _aligned(self, level: Level, student: Tensor, teacher: Tensor) -> Tensor:
-        """The student's map, adapted to the teacher's channels where the loss compares them, at the teacher's size."""
+    def _aligned(self, level: Level, student: Tensor) -> Tensor:
+        """The student's map on the teacher's cells, adapted to the teacher's channels where the loss compares them."""
         if level in self.adapters:
             student = self.adapters[level](student)
-        if student.shape[2:] != teacher.shape[2:]:
-            student = functional.interpolate(student, size=teacher.shape[2:], mode="bilinear", align_corners=False)
-        return student
+        aligned: Tensor = self.area(student)
+        return aligned
 
-    def _distance(self, student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
+    def _distance(self, student: Tensor, teacher: Tensor, mask: Tensor, spread_mask: Tensor | None = None) -> Tensor:
+        mask = mask * self.area.inside
         if self.config.loss == "attention":
-            return attention_transfer(student, teacher, mask)
-        return feature_distance(self.config.loss, student, teacher, mask)
+            # Attention squares what the mask is multiplied with, and activation is a weight of the loss.
+            return attention_transfer(student, teacher, mask.sqrt() if self.config.mask == "activation" else mask)
+        return feature_distance(self.config.loss, student, teacher, mask, spread_mask)
 
 
 def level_channels(config: ModelConfig, level: Level) -> int:
@@ -139,11 +170,11 @@ def check_pair(student: Perception, teacher: Perception, config: DistillConfig) 
             f"the teacher was trained for {teacher.task}, the student is for {student.task}; "
             f"set distill.teacher to a {student.task} run"
         )
-    ranges = [model.config.grid.range for model in (student, teacher)]
-    if ranges[0][:2] + ranges[0][3:5] != ranges[1][:2] + ranges[1][3:5]:
+    classes = [{name for group in model.config.head.groups for name in group} for model in (student, teacher)]
+    if student.task == "detection" and classes[0] != classes[1]:
         raise UserError(
-            f"student and teacher must cover the same area: model.grid spans x {student.config.grid.x} "
-            f"y {student.config.grid.y}, the teacher's x {teacher.config.grid.x} y {teacher.config.grid.y}"
+            f"student and teacher must know the same classes: model.head.groups holds {_names(classes[0])}, "
+            f"the teacher's {_names(classes[1])}"
         )
     fusion = teacher.config.fusion
     if config.mask == "learned" and (fusion is None or fusion.kind != "mgfm"):
@@ -151,3 +182,7 @@ def check_pair(student: Perception, teacher: Perception, config: DistillConfig) 
             "distill.mask=learned starts from the query of a teacher with model.fusion.kind=mgfm, and this teacher "
             "has none; set distill.mask=random_query"
         )
+
+
+def _names(classes: set[str]) -> str:
+    return ", ".join(sorted(classes))

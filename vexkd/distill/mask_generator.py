@@ -6,6 +6,10 @@ from torch import Tensor, nn
 from vexkd.config import DistillConfig
 from vexkd.models.deformable_attention import DeformableAttention, FeedForward, to_map, to_tokens
 
+FIRST_LOGIT = -2.0
+"""A mask starts almost closed, at 0.12: the task opens it where the teacher needs its feature, and what nothing asks
+for stays closed. One that starts half open or wider stays open there, and is the whole map in the end."""
+
 
 class MaskBlock(nn.Module):
     """Deformable cross-attention from the query to the teacher's feature, then feed-forward; pre-norm, residual."""
@@ -44,7 +48,10 @@ class MaskGenerator(nn.Module):
             self.random_query = None
             self.project = nn.Linear(query_channels, channels)
         self.blocks = nn.ModuleList(MaskBlock(config, value_channels) for _ in range(config.blocks))
+        # The query's magnitude differs from teacher to teacher; unnormalised, it saturates the sigmoid in a few steps.
+        self.norm = nn.LayerNorm(channels)
         self.output = nn.Linear(channels, 1)
+        nn.init.constant_(self.output.bias, FIRST_LOGIT)
 
     def forward(self, query: Tensor | None, feature: Tensor) -> Tensor:
         """Mask (B, 1, H, W) for feature (B, C, H, W) from query (B, H*W, query_channels)."""
@@ -57,4 +64,4 @@ class MaskGenerator(nn.Module):
         value = to_tokens(feature)
         for block in self.blocks:
             hidden = block(hidden, value, self.size)
-        return to_map(self.output(hidden), self.size).sigmoid()
+        return to_map(self.output(self.norm(hidden)), self.size).sigmoid()

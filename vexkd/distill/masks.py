@@ -15,7 +15,10 @@ def whole_mask(feature: Tensor) -> Tensor:
 
 
 def activation_mask(feature: Tensor) -> Tensor:
-    """Softmax over positions of (mean_c |F| / 0.5), times H * W, so that its mean is 1 (DistillBEV)."""
+    """Softmax over positions of (mean_c |F| / 0.5), times H * W, so that its mean is 1 (DistillBEV).
+
+    A weight of the loss, not of the features: a loss that squares masked features takes its square root.
+    """
     magnitude = feature.float().abs().mean(1, keepdim=True)
     weight = (magnitude.flatten(1) / TEMPERATURE).softmax(dim=1)
     return (weight * weight.shape[1]).view_as(magnitude)

@@ -1,4 +1,4 @@
-"""BEV encoder from the low- to the high-level feature: SECOND stages and SECONDFPN."""
+"""BEV encoder from the low- to the high-level feature: SECOND stages, joined as SECONDFPN joins them."""
 
 import torch
 from torch import Tensor, nn
@@ -32,11 +32,13 @@ class BevEncoder(nn.Module):
 
 
 def _upsample(inputs: int, outputs: int, factor: int) -> nn.Sequential:
-    """Transposed convolution (a 1x1 convolution for factor 1), batch normalisation, ReLU."""
-    if factor == 1:
-        return conv_bn_relu(inputs, outputs, kernel=1)
-    return nn.Sequential(
-        nn.ConvTranspose2d(inputs, outputs, factor, stride=factor, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(inplace=True),
-    )
+    """A 1x1 convolution block at the stage's own resolution, then bilinear interpolation.
+
+    SECONDFPN's transposed convolution has weights of its own for each of the factor^2 phases of an output cell: a
+    constant input gives a checkerboard, which a student is then taught to imitate. This costs a factor^2-th of its
+    multiplications, and a constant stays a constant.
+    """
+    block = conv_bn_relu(inputs, outputs, kernel=1)
+    if factor > 1:
+        block.append(nn.Upsample(scale_factor=float(factor), mode="bilinear", align_corners=False))
+    return block

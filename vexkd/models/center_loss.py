@@ -6,6 +6,7 @@ from torch.nn import functional
 
 from vexkd.config import ModelConfig
 from vexkd.models.center_targets import CenterTargets, center_targets, class_layout
+from vexkd.models.reduce import normaliser
 
 BOX_WEIGHT = 0.25
 VELOCITY_WEIGHT = 0.2
@@ -17,12 +18,12 @@ def detection_loss(
 ) -> dict[str, Tensor]:
     """Loss of raw maps against boxes (M_b, 9) and labels (M_b,): ``heatmap`` + ``box`` = ``loss``, all scalars.
 
-    Both terms are averaged over the objects of a group (at least one) and summed over groups.
+    Both terms are averaged over the objects of a group (at least one), those of all processes, and summed over groups.
     """
     targets = center_targets(boxes, labels, config.head, config.grid)
     groups = len(config.head.groups)
     member = functional.one_hot(targets.group, groups).float() * targets.valid[..., None]
-    counts = member.sum((0, 1)).clamp(min=1)
+    counts = normaliser(member.sum((0, 1)))
     heatmap = heatmap_loss(raw["heatmap"].float(), targets.heatmap, class_layout(config.head)[1], counts)
     box = BOX_WEIGHT * code_loss(raw["boxes"].float(), targets, member @ counts.reciprocal())
     return {"loss": heatmap + box, "heatmap": heatmap, "box": box}

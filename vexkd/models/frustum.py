@@ -46,7 +46,7 @@ def frustum_inputs(
         intrinsics.reshape(-1, 3, 3), camera_to_ego.reshape(-1, 4, 4), image_transforms.reshape(-1, 3, 3)
     )
     depths, feature_size = frustum_geometry(config.camera)
-    grid = config.grid
+    grid = config.grid.with_z(config.camera.z)
     return frustum_index(
         rays, origins, depths, feature_size, config.camera.stride, grid.range, (grid.cell, grid.cell), batch
     )

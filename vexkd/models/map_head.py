@@ -8,6 +8,7 @@ from vexkd.classes import MAP_CLASSES, MAP_UNKNOWN
 from vexkd.config import HeadConfig
 from vexkd.geometry import BevGrid
 from vexkd.models.layers import conv_bn_relu
+from vexkd.models.reduce import normaliser
 
 MAP_GRID = BevGrid(x=(-50.0, 50.0), y=(-50.0, 50.0), cell=0.5)
 """The grid of map labels and logits: 200 x 200 cells, rows along y, columns along x."""
@@ -49,7 +50,7 @@ def _locations(grid: BevGrid) -> Tensor:
 
 
 def segmentation_loss(logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
-    """Sigmoid focal loss (alpha -1, gamma 2), mean over known cells and samples, summed over classes.
+    """Sigmoid focal loss (alpha -1, gamma 2), mean over known cells and samples of all processes, summed over classes.
 
     Args:
         logits: (B, 6, 200, 200).
@@ -65,4 +66,4 @@ def segmentation_loss(logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
     entropy = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
     p = logits.sigmoid()
     miss = p + target - 2 * p * target
-    return {"loss": ((miss**2 * entropy * known).sum((0, 2, 3)) / known.sum((0, 2, 3)).clamp(min=1)).sum()}
+    return {"loss": ((miss**2 * entropy * known).sum((0, 2, 3)) / normaliser(known.sum((0, 2, 3)))).sum()}

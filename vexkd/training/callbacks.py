@@ -1,22 +1,22 @@
 """What happens beside the steps of a training: checkpoints, the log, evaluations on the way."""
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
-from torch.utils.tensorboard import SummaryWriter
 
-from vexkd.plugins.files import replacing, write_text
+from vexkd.plugins.files import naming_when_full, replacing, write_text
 from vexkd.training.distillation import mask_weights
-from vexkd.training.module import Stage
+from vexkd.training.events import EventFile
+from vexkd.training.module import LOG_STEPS, Stage
 from vexkd.training.objective import DistillObjective
 from vexkd.training.run import CHECKPOINT, LOG, MASKS, save_weights
-
-LOG_STEPS = 10
-"""Steps between lines of log.jsonl; the last step of an epoch has a line, too."""
 
 
 def save_stage(out: Path, stage: Stage) -> None:
@@ -26,21 +26,37 @@ def save_stage(out: Path, stage: Stage) -> None:
         save_weights(out, masks, MASKS)
 
 
+class WholeCheckpoints(TorchCheckpointIO):
+    """Writes a trainer's checkpoints whole or not at all.
+
+    Lightning's own way goes through the system's temporary folder, which may be small and keeps what a killed process
+    leaves there.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write ``checkpoint``; only the first process calls it."""
+        # Not straight to the file: torch hides the reason when a write fails.
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        with replacing(Path(path)) as temporary:
+            temporary.write_bytes(content.getbuffer())
+
+
 class SaveRun(Callback):
-    """Writes the resume checkpoint and the weights after each epoch, each under a temporary name first."""
+    """Writes the resume checkpoint and the weights after each epoch.
+
+    The checkpoint comes first and holds all that the weights are made of, so a process that dies in between leaves
+    nothing that resuming does not write again.
+    """
 
     def __init__(self, out: Path) -> None:
         self.out = out
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Stage) -> None:  # type: ignore[override]
         """Write both; all processes must call it."""
-        if not trainer.is_global_zero:
-            # Saving is a collective call; only the first process writes.
-            trainer.save_checkpoint(self.out / CHECKPOINT, weights_only=False)
-            return
-        with replacing(self.out / CHECKPOINT) as temporary:
-            trainer.save_checkpoint(temporary, weights_only=False)
-        save_stage(self.out, pl_module)
+        trainer.save_checkpoint(self.out / CHECKPOINT, weights_only=False)
+        if trainer.is_global_zero:
+            save_stage(self.out, pl_module)
 
 
 class RunLog(Callback):
@@ -57,16 +73,17 @@ class RunLog(Callback):
     @rank_zero_only
     def on_train_start(self, trainer: Trainer, pl_module: Stage) -> None:  # type: ignore[override]
         """Open both logs; drop lines of steps after the checkpoint."""
-        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.is_file() else []
-        kept = [line for line in lines if json.loads(line)["step"] <= trainer.global_step]
-        write_text(self.path, "".join(line + "\n" for line in kept))
-        self.events = SummaryWriter(str(self.out), purge_step=trainer.global_step + 1)
+        lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True) if self.path.is_file() else []
+        # A process that died while it wrote leaves a last line without its end.
+        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= trainer.global_step]
+        write_text(self.path, "".join(kept))
+        self.events = EventFile(self.out, trainer.global_step + 1)
 
     @rank_zero_only
     def on_train_batch_end(self, trainer: Trainer, pl_module: Stage, *args: Any) -> None:  # type: ignore[override]
         """Log every ``LOG_STEPS`` steps, and at the end of an epoch."""
         if trainer.global_step % LOG_STEPS == 0 or trainer.is_last_batch:
-            rate = max(group["lr"] for group in trainer.optimizers[0].param_groups)
+            rate = max(group["lr"] for group in trainer.optimizers[0].param_groups if not group["constant"])
             self.write(trainer, {"lr": rate} | pl_module.terms)
 
     @rank_zero_only
@@ -76,12 +93,11 @@ class RunLog(Callback):
 
     def write(self, trainer: Trainer, values: dict[str, Any]) -> None:
         """Append one line; its numbers also go to TensorBoard."""
-        with self.path.open("a", encoding="utf-8") as file:
-            row = {"step": trainer.global_step, "epoch": trainer.current_epoch} | values
+        row = {"step": trainer.global_step, "epoch": trainer.current_epoch} | values
+        with naming_when_full(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
-        for name, value in values.items():
-            if isinstance(value, float):
-                self.events.add_scalar(name, value, trainer.global_step)
+        scalars = {name: value for name, value in values.items() if isinstance(value, float)}
+        self.events.scalars(trainer.global_step, scalars)
 
 
 class Evaluate(Callback):

@@ -13,7 +13,8 @@ logger = logging.getLogger(__name__)
 def initialise(model: Perception, path: Path) -> list[str]:
     """Copy whole modules (``camera``, ``lidar``, ``fusion``, ``encoder``, ``head``) from a run folder, in place.
 
-    A module is copied when all its weights have the same names and shapes there.
+    A module is copied when all its weights have the same names and shapes there; one that the run has, too, but of
+    another size, stays as it was drawn, with a warning.
 
     Returns:
         The names of the modules copied.
@@ -22,7 +23,8 @@ def initialise(model: Perception, path: Path) -> list[str]:
         UserError: the run folder cannot be read, or no module fits.
     """
     weights = read_weights(path)
-    copied = []
+    copied: list[str] = []
+    different: list[str] = []
     for name, module in model.named_children():
         prefix = f"{name}."
         found = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
@@ -30,6 +32,13 @@ def initialise(model: Perception, path: Path) -> list[str]:
         if found.keys() == expected.keys() and all(found[key].shape == expected[key].shape for key in found):
             module.load_state_dict(found)
             copied.append(name)
+        elif found:
+            different.append(name)
+    if different:
+        logger.warning(
+            "train.init=%s: %s stay random, because their sizes differ from the run's; copied: %s",
+            path, ", ".join(different), ", ".join(copied) or "nothing",
+        )  # fmt: skip
     if not copied:
         raise UserError(f"train.init: no module of {path} has the names and shapes of this model; is it the right run?")
     logger.info("initialised from %s: %s", path, ", ".join(copied))

@@ -8,6 +8,7 @@ from torch import Tensor
 from vexkd.data.collate import collate
 from vexkd.data.sample import Sample
 from vexkd.evaluation.boxes import Boxes
+from vexkd.models.center_targets import class_groups
 from vexkd.models.inputs import Output
 from vexkd.models.perception import Perception
 from vexkd.plugins.postprocess import select_boxes
@@ -16,7 +17,7 @@ from vexkd.plugins.postprocess import select_boxes
 def predict_boxes(model: Perception, sample: Sample, score_threshold: float = 0.0) -> Boxes:
     """Boxes of a detection model for one keyframe, duplicates suppressed, best first."""
     boxes, scores, labels = (part[0].cpu().numpy() for part in model.decode(_run(model, sample)))
-    kept = select_boxes(boxes, scores, labels, score_threshold)
+    kept = select_boxes(boxes, scores, labels, score_threshold, class_groups(model.config.head))
     return Boxes(boxes[kept], scores[kept], labels[kept])
 
 

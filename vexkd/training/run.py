@@ -5,7 +5,8 @@ there is one), ``masks.safetensors`` what a distillation trained beside them, ``
 ``metrics.json``, ``log.jsonl``, TensorBoard events.
 """
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -26,8 +27,19 @@ LOG = "log.jsonl"
 
 
 def save_config(out: Path, config: Config) -> None:
-    """Write the resolved config into the run folder ``out``."""
-    write_text(out / CONFIG, dump_config(config))
+    """Write the resolved config into the run folder ``out``; a teacher's path is written relative to that folder.
+
+    So a run opens from every working folder, and also after it was moved together with its teacher.
+    """
+    write_text(out / CONFIG, dump_config(with_teacher(config, lambda path: Path(os.path.relpath(path, out.resolve())))))
+
+
+def with_teacher(config: Config, change: Callable[[Path], Path]) -> Config:
+    """A config whose teacher's path, if it names one, is changed."""
+    if config.distill is None or config.distill.teacher is None:
+        return config
+    distill = config.distill.model_copy(update={"teacher": change(config.distill.teacher)})
+    return config.model_copy(update={"distill": distill})
 
 
 def save_weights(out: Path, weights: Mapping[str, Tensor], name: str = WEIGHTS) -> None:
@@ -57,7 +69,7 @@ def load_run(path: Path) -> tuple[Config, Perception]:
 
 
 def load_run_config(path: Path) -> Config:
-    """The config of a run folder.
+    """The config of a run folder; a teacher's path is absolute.
 
     Raises:
         UserError: no run folder, or its config is missing or wrong.
@@ -66,7 +78,7 @@ def load_run_config(path: Path) -> Config:
         raise UserError(f"{path} is no run folder; give a folder that `vexkd train --out` wrote")
     if not (path / CONFIG).is_file():
         raise UserError(f"{path} holds no {CONFIG}, so it is no run folder; give one that `vexkd train --out` wrote")
-    return load_config(path / CONFIG)
+    return with_teacher(load_config(path / CONFIG), lambda teacher: (path / teacher).resolve())
 
 
 def read_weights(path: Path, name: str = WEIGHTS) -> dict[str, Tensor]:

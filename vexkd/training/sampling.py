@@ -76,3 +76,8 @@ def class_balanced(classes: Sequence[set[int]], rng: np.random.Generator) -> NDA
         return np.arange(len(classes))
     share = max(1, sum(len(indices) for indices in by_class) // len(by_class))
     return np.concatenate([rng.choice(indices, share) for indices in by_class])
+
+
+def evenly(count: int, chosen: int) -> list[int]:
+    """At most ``chosen`` indices below ``count``, spread evenly, the first and the last among them."""
+    return [int(index) for index in np.unique(np.linspace(0, count - 1, min(chosen, count)).astype(np.int64))]

@@ -6,6 +6,7 @@ import os
 import pickle
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,26 +16,36 @@ import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.callbacks import TQDMProgressBar
 
-from vexkd.config import Config, load_config
+from vexkd.config import Config
 from vexkd.models.perception import Perception
 from vexkd.plugins.errors import UserError
-from vexkd.plugins.files import write_text
-from vexkd.training.callbacks import Evaluate, RunLog, SaveRun, save_stage
-from vexkd.training.distillation import distill_objective
+from vexkd.plugins.files import DiskFullError, leftovers, write_text
+from vexkd.training.callbacks import Evaluate, RunLog, SaveRun, WholeCheckpoints, save_stage
+from vexkd.training.distillation import distill_objective, distillation_report
 from vexkd.training.initialise import initialise
 from vexkd.training.machine import git_commit, machine
 from vexkd.training.metrics import evaluate_model
 from vexkd.training.module import Stage
-from vexkd.training.objective import TaskObjective
-from vexkd.training.run import CHECKPOINT, CONFIG, METRICS, save_config
+from vexkd.training.objective import DistillObjective, Objective, TaskObjective
+from vexkd.training.run import CHECKPOINT, CONFIG, METRICS, load_run_config, save_config, with_teacher
 from vexkd.training.samples import open_dataset
 
 logger = logging.getLogger(__name__)
 
-_MAY_CHANGE = ("data.root", "data.workers", "data.cache")
+_MAY_CHANGE = ("data.root", "data.workers", "data.cache", "distill.cache")
 """Settings that a resumed run may have otherwise than its first part: they do not change the result."""
 
 
+@contextmanager
+def _resumable() -> Iterator[None]:
+    """Tell how to go on when the disk is full."""
+    try:
+        yield
+    except DiskFullError as error:
+        raise DiskFullError(error.path, error.reason, "go on with --resume") from error
+
+
+@_resumable()
 def train(config: Config, out: Path, resume: bool = False, progress: bool = True) -> dict[str, Any]:
     """Train one stage and evaluate it.
 
@@ -46,12 +57,13 @@ def train(config: Config, out: Path, resume: bool = False, progress: bool = True
 
     Returns:
         What ``metrics.json`` holds: the metrics on ``data.val_split``, ``seconds`` of training in this call,
-        ``machine``, ``commit``.
+        ``machine``, ``commit``; of a distillation also ``distillation``, see :func:`distillation_report`.
 
     Raises:
         UserError: the folder is taken, the config does not go on from the folder's, the data or a run folder the
-            config names is wrong, or the loss is not finite.
+            config names is wrong, the loss is not finite, or the disk is full.
     """
+    config = with_teacher(config, Path.resolve)
     checkpoint = _prepare_folder(config, out, resume)
     _quiet()
     seed_everything(config.train.seed, workers=True, verbose=False)
@@ -60,10 +72,13 @@ def train(config: Config, out: Path, resume: bool = False, progress: bool = True
         model.load_pretrained()
         if config.train.init is not None:
             initialise(model, config.train.init)
-    objective = TaskObjective(model) if config.distill is None else distill_objective(model, config)
-    training_data = open_dataset(config, config.data.train_split, objective.teacher_config)
+    if config.distill is None:
+        objective: Objective = TaskObjective(model, config.train.sensor_dropout)
+    else:
+        objective = distill_objective(model, config)
+    training_data = open_dataset(config, config.data.train_split, objective.teacher_config, config.data.train_scenes)
     # Opened before training so that a wrong split is told at the start.
-    validation_data = open_dataset(config, config.data.val_split)
+    validation_data = open_dataset(config, config.data.val_split, objective.teacher_config)
     stage = Stage(config, model, objective, training_data)
     if _first_process():
         save_config(out, config)
@@ -103,25 +118,29 @@ def train(config: Config, out: Path, resume: bool = False, progress: bool = True
             "machine": machine(),
             "commit": git_commit(),
         }
+        if isinstance(objective, DistillObjective):
+            result["distillation"] = distillation_report(objective, out, validation_data)
         write_text(out / METRICS, json.dumps(result, indent=2) + "\n")
     return result
 
 
 def _trainer(config: Config, out: Path, callbacks: list[Callback], progress: bool) -> Trainer:
     train = config.train
-    halting = config.distill is not None and config.distill.mask_epochs is not None
+    halting = config.distill is not None and config.distill.mask in ("learned", "random_query")
+    unused = halting or train.sensor_dropout > 0
     count = train.devices if isinstance(train.devices, int) else max(1, torch.cuda.device_count())
     return Trainer(
         default_root_dir=out,
         max_epochs=train.epochs,
         devices=train.devices,
-        # Halted mask generators get no gradient.
-        strategy="auto" if count == 1 else "ddp_find_unused_parameters_true" if halting else "ddp",
+        # Halted mask generators get no gradient, nor does the branch of a sensor that was left out.
+        strategy="auto" if count == 1 else "ddp_find_unused_parameters_true" if unused else "ddp",
         precision=train.precision,
         # "warn": grid_sample's gradient has no deterministic form on CUDA; everything on the CPU has.
         deterministic="warn",
         logger=False,
         callbacks=callbacks,
+        plugins=[WholeCheckpoints()],
         enable_checkpointing=False,
         enable_model_summary=False,
         enable_progress_bar=progress,
@@ -132,16 +151,27 @@ def _trainer(config: Config, out: Path, callbacks: list[Callback], progress: boo
 
 def _prepare_folder(config: Config, out: Path, resume: bool) -> Path | None:
     """Check the run folder; the checkpoint to go on from, None for a start from nothing."""
-    taken = out.exists() and (not out.is_dir() or any(out.iterdir()))
-    if taken and not resume and _first_process():
-        raise UserError(f"{out} exists and is not empty; choose another --out, or go on with it by --resume")
+    if _first_process():
+        _clear_for(out, resume)
     if not resume or not (out / CONFIG).is_file():
         return None
-    changed = _differences(load_config(out / CONFIG).model_dump(mode="json"), config.model_dump(mode="json"))
+    changed = _differences(load_run_config(out).model_dump(mode="json"), config.model_dump(mode="json"))
     changed = [name for name in changed if name not in _MAY_CHANGE]
     if changed:
         raise UserError(f"--resume needs the config of {out / CONFIG}, but these differ: {', '.join(changed)}")
     return _checked(out / CHECKPOINT) if (out / CHECKPOINT).is_file() else None
+
+
+def _clear_for(out: Path, resume: bool) -> None:
+    """Refuse a folder that is not to be written to; remove what a killed process left half-written in one that is."""
+    abandoned = leftovers(out)
+    taken = out.exists() and (not out.is_dir() or len(list(out.iterdir())) > len(abandoned))
+    if taken and not resume:
+        raise UserError(f"{out} exists and is not empty; choose another --out, or go on with it by --resume")
+    if taken and not (out / CONFIG).is_file():
+        raise UserError(f"--resume finds no {CONFIG} in {out}, so it is no run folder; choose another --out")
+    for file in abandoned:
+        file.unlink(missing_ok=True)
 
 
 def _checked(checkpoint: Path) -> Path:
@@ -181,6 +211,7 @@ def _torch_settings_kept() -> Iterator[None]:
 
 
 def _quiet() -> None:
-    """Lightning's advertisements and device listings are not ours to print."""
+    """Lightning's advertisements and device listings are not ours to print, and a frozen teacher stays in eval mode."""
+    warnings.filterwarnings("ignore", message=".*module\\(s\\) in eval mode at the start of training")
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
