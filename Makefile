@@ -45,7 +45,7 @@ lint: $(VENV)/installed
 # By default what `make demo` exported.
 BUNDLES := runs/demo/bundles/detection
 bench: $(VENV)/installed
-	$(RUN)/python -m vexkd bench $(or $(ARGS),$(BUNDLES)-distill-lidar-fp32.vexkd $(BUNDLES)-distill-camera-fp32.vexkd --against $(BUNDLES)-teacher-fp32.vexkd)
+	$(RUN)/python -m vexkd bench $(or $(ARGS),$(BUNDLES)-distill-lidar-fp32.vexkd --against $(BUNDLES)-teacher-fp32.vexkd)
 
 bench-kernels: $(VENV)/installed
 	$(RUN)/python -m benchmarks.kernels $(ARGS)

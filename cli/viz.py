@@ -13,7 +13,7 @@ def viz(
     samples: Annotated[int, typer.Option(min=1, help="Keyframes to draw, spread over the split.")] = 3,
     out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("runs/viz"),
 ) -> None:
-    """Draw what trained runs see: boxes or maps, BEV features, and the masks of a distillation."""
+    """Draw what runs see: boxes or maps, BEV features, a teacher's fusion, and the masks of a distillation."""
     from vexkd.viz.runs import draw_runs
 
     for path in draw_runs(runs, data, split, samples, out):

@@ -11,7 +11,6 @@ from vexkd.geometry import box_corners
 from vexkd.viz.bev import bev_canvas, bev_pixels, bev_upright, draw_bev_boxes
 from vexkd.viz.cameras import draw_boxes, project
 from vexkd.viz.detection import draw_sample
-from vexkd.viz.features import feature_picture, heat_picture
 from vexkd.viz.maps import map_picture
 
 CAR = np.array([[10.0, 2.0, 0.5, 4.0, 2.0, 1.5, 0.3, 0.0, 0.0]])
@@ -49,7 +48,9 @@ def test_corners_project_as_the_devkit_projects_them() -> None:
     expected = view_points(theirs, INTRINSICS, normalize=True)[:2].T
     ours = box_corners(CAR)[0] @ ego_to_camera[:3, :3].T + ego_to_camera[:3, 3]
     pixels = project(ours, INTRINSICS)
-    assert {tuple(np.round(p, 6)) for p in pixels} == {tuple(np.round(p, 6)) for p in expected}
+    # The devkit lists the corners in another order.
+    distance = np.abs(pixels[:, None] - expected[None]).max(axis=-1)
+    assert distance.min(axis=0).max() < 1e-6 and distance.min(axis=1).max() < 1e-6
 
 
 def test_a_box_is_drawn_around_its_projected_centre_only() -> None:
@@ -98,11 +99,8 @@ def test_draw_sample_writes_a_picture(tmp_path: Path, views: int) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["sample.png"]
 
 
-def test_map_and_heat_pictures_have_the_asked_size_and_mark_the_cell() -> None:
+def test_a_map_picture_marks_the_cell() -> None:
     labels = np.zeros((6, 4, 4), dtype=np.uint8)
     labels[0, 3, 3] = 1
     pixels = np.asarray(map_picture(labels, size=4))
     assert (pixels[0, 0] != pixels[3, 3]).any()
-    heat = np.asarray(heat_picture(labels[0].astype(np.float64), size=8))
-    assert heat.shape == (8, 8, 3) and heat[0, 0].sum() > heat[7, 7].sum()
-    assert feature_picture(np.zeros((3, 4, 4)), size=8).size == (8, 8)

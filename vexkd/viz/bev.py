@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from vexkd.geometry import box_corners
+from vexkd.geometry import BevGrid, box_corners
 from vexkd.viz.colours import BACKGROUND, Colour
 
 RINGS = (20, 40)
@@ -20,6 +20,17 @@ def bev_pixels(xy: NDArray[np.floating], size: int, reach: float) -> NDArray[np.
 def bev_upright(array: NDArray[np.generic]) -> NDArray[np.generic]:
     """Turn a BEV array (..., H, W) with H along y, W along x into picture rows (forward up) and columns (left left)."""
     return np.swapaxes(array, -1, -2)[..., ::-1, ::-1]
+
+
+def bev_raster(values: NDArray[np.generic], grid: BevGrid, size: int, reach: float) -> NDArray[np.float64]:
+    """The cell (H, W) of a grid under each pixel of a picture (size, size) of +-reach metres; NaN where none is."""
+    metres = reach - (np.arange(size) + 0.5) * (2 * reach / size)
+    column = np.floor((metres - grid.x[0]) / grid.cell).astype(np.int64)
+    row = np.floor((metres - grid.y[0]) / grid.cell).astype(np.int64)
+    ahead, aside = (column >= 0) & (column < grid.width), (row >= 0) & (row < grid.height)
+    raster = np.full((size, size), np.nan)
+    raster[np.ix_(ahead, aside)] = np.swapaxes(values, 0, 1)[np.ix_(column[ahead], row[aside])]
+    return raster
 
 
 def bev_canvas(points: NDArray[np.floating], size: int, reach: float) -> Image.Image:

@@ -5,6 +5,7 @@ from typing import Any
 
 from vexkd.plugins.files import write_text
 from vexkd.viz.html import figure, page, paragraph, table
+from vexkd.viz.ratios import draw_ratios
 
 NAMES = {
     "teacher": "teacher (LiDAR + camera)",
@@ -16,9 +17,15 @@ NAMES = {
 METRICS = {"detection": ("mAP", "NDS"), "segmentation": ("mIoU",)}
 CAPTIONS = {
     "boxes": "Bird's-eye view, forward up: annotated boxes filled in green, found boxes outlined in class colours.",
-    "maps": "Map segmentation at probability 0.5, forward up.",
-    "features": "Energy of the BEV features, each picture scaled to its own 99th percentile.",
-    "masks": "Teacher's feature, learned mask, and the feature under the mask.",
+    "maps": "Map segmentation at probability 0.5 beside ground truth, forward up.",
+    "features": "Energy (root mean square over the channels) of the BEV features of plain student, distilled student "
+    "and teacher, before (low level) and after (high level) the BEV encoder, forward up. All pictures of a row share "
+    "the logarithmic scale at its right, so that the same colour is the same energy; what lies beyond an end of the "
+    "scale has the colour of that end.",
+    "fusion": "Energy of the teacher's BEV features: of the camera and of the LiDAR before the fusion, fused, and "
+    "after the BEV encoder, all on the one logarithmic scale at the right.",
+    "masks": "Mask of either level, 0 to 1, over annotated boxes or map classes (outlines), with its mean inside of "
+    "them and elsewhere; at its left the teacher's feature, at its right what the mask leaves of it, on one scale.",
 }
 
 
@@ -27,6 +34,7 @@ def write_report(report: dict[str, Any], out: Path) -> Path:
     sections = [("What was compared", _comparison(report))]
     for task in report["results"]:
         sections.append((f"Results: {task}", _results(report, task)))
+    sections.append(("How strong imitation was, and what the masks select", _imitation(report, out)))
     sections.append(("Engines and parity", _bundles(report)))
     sections.append(("Latency, stage by stage", _stages(report)))
     for name, paths in report["pictures"].items():
@@ -51,9 +59,10 @@ def _comparison(report: dict[str, Any]) -> list[str]:
     text = (
         f"Synthetic data in nuScenes' format: {scale['scenes']} scenes of {scale['keyframes']} keyframes, the last "
         "fifth of the scenes for validation. The teacher fuses LiDAR and cameras and starts from the plain LiDAR "
-        "student's weights where there is one, as BEVFusion does. A plain and a distilled student have the same "
-        "architecture, start from the same weights and take the same number of steps. One training each, "
-        f"seed {report['seed']}: differences of a few hundredths are within what another seed changes."
+        "student's weights where there is one, as BEVFusion does. All see the same few training scenes. A plain and a "
+        "distilled student have the same architecture, start from the same weights and take the same number of steps. "
+        f"One training each, seed {report['seed']}; docs/results.md repeats them with several seeds, as "
+        "vexkd ablate main does."
     )
     pieces = [paragraph(text)]
     if scale["name"] == "quick":
@@ -72,17 +81,7 @@ def _results(report: dict[str, Any], task: str) -> list[str]:
         # A plain student is the same graph as its distilled twin, which is the one that was exported.
         key = name if name in report["bundles"].get(task, {}) else f"distill-{name}"
         row = measured.get(f"{task}-{key}-fp32")
-        cost = (
-            [
-                f"{row['gflops']:.2f}",
-                f"{row['parameters'] / 1e6:.2f}",
-                f"{row['total']['p50']:.1f}",
-                f"{row['fps']:.1f}",
-            ]
-            if row
-            else [""] * 4
-        )
-        rows.append([NAMES[name], *values, *gain, *cost, f"{result['seconds']:.0f}"])
+        rows.append([NAMES[name], *values, *gain, *(_cost(row) if row else [""] * 4), f"{result['seconds']:.0f}"])
     headers = ["model", *metrics, *(f"{metric} gain" for metric in metrics)]
     headers += ["GFLOPs", "M parameters", "ms", "FPS", "training, s"]
     first = next(iter(measured.values()), None)
@@ -97,6 +96,36 @@ def _results(report: dict[str, Any], task: str) -> list[str]:
             "from sensor input to result, every input filled to its capacity; FPS is its inverse."
         )
     return [table(headers, rows), paragraph(how, soft=True)]
+
+
+def _imitation(report: dict[str, Any], out: Path) -> list[str]:
+    distilled = {
+        f"{task}-{name}": result["distillation"]
+        for task, results in report["results"].items()
+        for name, result in results.items()
+        if "distillation" in result
+    }
+    rows = [_mask_row(name, level, found) for name, found in distilled.items() for level in found["masks"]]
+    headers = ["run: level", "KD to task", "mask", "inside", "outside", "cells", "of", "teacher's loss", "masked"]
+    told = (
+        "KD to task: median over the run of the ratio of gradient norms, lambda times the KD term to the task's loss, "
+        "on the student's weights; above 1 imitation outweighs the task. Mask: its mean over the map, and inside and "
+        "outside of annotated boxes (detection). Cells: over how many the masked feature's energy spreads "
+        "(participation ratio), of how many without the mask. Teacher's loss: on validation keyframes, with its own "
+        "feature and with the masked one."
+    )
+    logs = {name: out / "runs" / name / "log.jsonl" for name in distilled}
+    chart = figure(draw_ratios(logs, out / "pictures" / "ratios.png"), "The same ratio over the steps.", out)
+    return [table(headers, rows), paragraph(told, soft=True), chart]
+
+
+def _mask_row(name: str, level: str, found: dict[str, Any]) -> list[str]:
+    mask = found["masks"][level]
+    shares = [f"{mask[key]:.2f}" if key in mask else "" for key in ("mean", "inside", "outside")]
+    cells = [f"{mask[key]:.0f}" for key in ("effective_cells", "whole_cells")]
+    losses = [f"{mask[key]:.3f}" for key in ("teacher_loss", "masked_loss")]
+    ratio = "" if found["kd_ratio"] is None else f"{found['kd_ratio']:.2f}"
+    return [f"{name}: {level}", ratio, *shares, *cells, *losses]
 
 
 def _cost(row: dict[str, Any]) -> list[str]:

@@ -12,10 +12,12 @@ from vexkd.plugins.files import replacing
 from vexkd.viz.bev import bev_canvas, draw_bev_boxes, fill_bev_boxes
 from vexkd.viz.cameras import draw_boxes
 from vexkd.viz.colours import BACKGROUND, BOX_COLOURS, INK, TRUTH_COLOUR, Colour
+from vexkd.viz.legend import with_legend
 
 TILE = (640, 360)
 """(width, height) of one camera in the picture."""
 REACH = 55.0
+BOX_LEGEND: dict[str, Colour] = BOX_COLOURS | {"annotated (filled)": TRUTH_COLOUR}
 
 
 def class_colours(labels: NDArray[np.integer]) -> list[Colour]:
@@ -30,7 +32,7 @@ def detection_picture(
     rows = 2
     height = rows * TILE[1]
     columns = 3 if len(sample.images) else 0
-    picture = Image.new("RGB", (columns * TILE[0] + height, height + 28), BACKGROUND)
+    picture = Image.new("RGB", (columns * TILE[0] + height, height), BACKGROUND)
     colours = class_colours(labels)
     for index, name in enumerate(CAMERAS[: len(sample.images)]):
         tile = camera_tile(sample, index, boxes, colours)
@@ -41,8 +43,7 @@ def detection_picture(
         fill_bev_boxes(bev, sample.boxes, TRUTH_COLOUR, REACH)
     draw_bev_boxes(bev, boxes, colours, REACH)
     picture.paste(bev, (columns * TILE[0], 0))
-    _legend(picture, height, truth)
-    return picture
+    return with_legend(picture, BOX_LEGEND if truth else BOX_COLOURS)
 
 
 def camera_tile(sample: Sample, index: int, boxes: NDArray[np.floating], colours: list[Colour]) -> Image.Image:
@@ -64,13 +65,3 @@ def draw_sample(
     """Write :func:`detection_picture` as a PNG."""
     with replacing(path) as temporary:
         detection_picture(sample, boxes, labels, truth).save(temporary, format="PNG")
-
-
-def _legend(picture: Image.Image, top: int, truth: bool) -> None:
-    canvas = ImageDraw.Draw(picture)
-    x = 8
-    entries = list(BOX_COLOURS.items()) + ([("annotated", TRUTH_COLOUR)] if truth else [])
-    for name, colour in entries:
-        canvas.rectangle((x, top + 8, x + 12, top + 20), fill=colour)
-        canvas.text((x + 18, top + 8), name, fill=INK)
-        x += 30 + int(canvas.textlength(name))
