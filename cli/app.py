@@ -8,6 +8,7 @@ import typer
 
 from vexkd import __version__
 from vexkd.cli import data
+from vexkd.cli.ablate import ablate
 from vexkd.cli.bench import bench
 from vexkd.cli.demo import demo
 from vexkd.cli.doctor import doctor
@@ -62,5 +63,6 @@ app.command(name="export")(export)
 app.command(name="infer")(infer)
 app.command(name="bench")(bench)
 app.command(name="viz")(viz)
+app.command(name="ablate")(ablate)
 app.command(name="demo")(demo)
 app.command(name="doctor")(doctor)
