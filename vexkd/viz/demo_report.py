@@ -1,5 +1,6 @@
 """The demo's results as one HTML page: what was measured, how, and what it looks like."""
 
+from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,14 @@ def write_report(report: dict[str, Any], out: Path) -> Path:
     sections.append(("How strong imitation was, and what the masks select", _imitation(report, out)))
     sections.append(("Engines and parity", _bundles(report)))
     sections.append(("Latency, stage by stage", _stages(report)))
+    fused: set[str] = set()
     for name, paths in report["pictures"].items():
         task, sensor = name.rsplit("-", 1)
-        sections.append((f"Before and after distillation: {sensor}, {task}", _pictures(paths, out)))
+        if task not in fused:
+            # Every group of a task shows the same teacher.
+            sections.append((f"Before and after fusion: {task}", _pictures(paths, {"fusion"}, out)))
+            fused.add(task)
+        sections.append((f"Before and after distillation: {sensor}, {task}", _pictures(paths, CAPTIONS.keys() - {"fusion"}, out)))
     sections.append(("What ONNX Runtime found from raw sensor data", _inferred(report, out)))
     sections.append(("Steps", _steps(report)))
     path = out / "report.html"
@@ -183,11 +189,11 @@ def _stages(report: dict[str, Any]) -> list[str]:
     return [table(["bundle: stage", "median, ms", "90 %, ms", "99 %, ms"], rows)]
 
 
-def _pictures(paths: list[str], out: Path) -> list[str]:
+def _pictures(paths: list[str], kinds: Set[str], out: Path) -> list[str]:
     shown = []
     for path in paths:
         kind = Path(path).stem.split("-", 1)[1]
-        if kind in CAPTIONS:
+        if kind in kinds:
             shown.append(figure(out / path, CAPTIONS[kind], out))
     return shown
 
