@@ -45,7 +45,9 @@ def write_report(report: dict[str, Any], out: Path) -> Path:
             # Every group of a task shows the same teacher.
             sections.append((f"Before and after fusion: {task}", _pictures(paths, {"fusion"}, out)))
             fused.add(task)
-        sections.append((f"Before and after distillation: {sensor}, {task}", _pictures(paths, CAPTIONS.keys() - {"fusion"}, out)))
+        sections.append(
+            (f"Before and after distillation: {sensor}, {task}", _pictures(paths, CAPTIONS.keys() - {"fusion"}, out))
+        )
     sections.append(("What ONNX Runtime found from raw sensor data", _inferred(report, out)))
     sections.append(("Steps", _steps(report)))
     path = out / "report.html"
