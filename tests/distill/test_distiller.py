@@ -8,6 +8,7 @@ from vexkd.config import DistillConfig, HeadConfig
 from vexkd.distill.distiller import Distiller
 from vexkd.distill.losses import attention_transfer
 from vexkd.distill.mask_generator import MaskGenerator
+from vexkd.distill.masks import activation_mask
 from vexkd.geometry import BevGrid
 from vexkd.models.perception import Perception
 from vexkd.plugins.errors import UserError
@@ -127,6 +128,30 @@ def test_fixed_masks_train_the_student_alone(mask: str, task: str) -> None:
     terms = run(model)
     terms["loss"].backward()
     assert "mask" not in terms and learning(model) == {"student"}
+
+
+def test_activation_weighs_the_energy_of_attention_once() -> None:
+    model = distiller(mask="activation", teacher="conv", levels=["low"]).eval()
+    inputs = tiny_inputs(model.teacher.config)
+    taught = model.teacher_features(inputs)
+    weight = activation_mask(taught.low) * model.area.inside
+    energy = [
+        (weight * feature.square().sum(1, keepdim=True)).flatten(1)
+        for feature in (model.student(inputs).low, taught.low)
+    ]
+    student, teacher = (part / part.norm(dim=1, keepdim=True) for part in energy)
+    expected = (student - teacher).norm(dim=1).mean()
+    torch.testing.assert_close(model(inputs, taught, tiny_targets())["kd_low"], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_border_takes_no_part() -> None:
+    model = distiller(levels=["high"], mask="whole", loss="l2").eval()
+    inputs = tiny_inputs(model.teacher.config)
+    taught = model.teacher_features(inputs)
+    rim = 1 - model.area.inside
+    changed = taught._replace(high=taught.high + 100 * rim * torch.randn_like(taught.high))
+    losses = [model(inputs, features, tiny_targets())["kd_high"] for features in (taught, changed)]
+    torch.testing.assert_close(*losses)
 
 
 def test_one_level_alone() -> None:
