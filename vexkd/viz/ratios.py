@@ -24,6 +24,8 @@ def draw_ratios(logs: Mapping[str, Path], path: Path) -> Path:
         axes.plot(*zip(*measured, strict=True), marker="o", markersize=3, label=name) if measured else None
     axes.axhline(1.0, color="black", linewidth=0.8, linestyle="--")
     axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("{x:.2g}")
     axes.set_xlabel("step")
     axes.set_ylabel("gradient norm of λ · KD over the task's")
     axes.legend(fontsize=8)
