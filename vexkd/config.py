@@ -199,7 +199,7 @@ class DistillConfig(Section):
     mask_lr: float = Field(default=2e-4, gt=0)
     """Learning rate of the mask generators, constant: they learn until they settle, not as long as the student."""
     mask_epochs: int | None = Field(default=None, ge=0)
-    """Epochs after which mask learning halts at the latest; it does as soon as an epoch brings it no further."""
+    """Epochs after which mask learning halts at the latest; it does as soon as the masks have settled."""
     cache: bool = False
     """Keep the teacher's features in memory, computed once: for a few hundred keyframes, at most mirrored."""
 

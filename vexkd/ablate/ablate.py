@@ -11,7 +11,9 @@ from vexkd.ablate.request import Request, check_data
 from vexkd.ablate.results import summarise
 from vexkd.ablate.run import Tell, TrainOne, execute, is_finished, train_in_process
 from vexkd.ablate.study import check_folder, describe_data, working_in
-from vexkd.ablate.suites import Row, Sensor, Task
+from vexkd.ablate.suites import Row
+from vexkd.models.missing import Sensor
+from vexkd.models.perception import Task
 from vexkd.plugins.errors import UserError
 
 Weights = dict[tuple[Row, Task, Sensor], float]

@@ -6,7 +6,9 @@ from math import ceil
 from pathlib import Path
 
 from vexkd.ablate.plan import TEACHER_SEED, PlannedRun, Planner, significant
-from vexkd.ablate.suites import OWN_TEACHER, Row, Sensor, Task
+from vexkd.ablate.suites import OWN_TEACHER, Row
+from vexkd.models.missing import Sensor
+from vexkd.models.perception import Task
 from vexkd.plugins.errors import UserError
 from vexkd.training.distillation import median_ratio
 from vexkd.training.run import LOG

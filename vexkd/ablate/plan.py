@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import vexkd
-from vexkd.ablate.suites import BOTH, OWN_TEACHER, Row, Scale, Sensor, Suite, Task, Teacher
+from vexkd.ablate.suites import BOTH, OWN_TEACHER, Row, Scale, Suite, Teacher
 from vexkd.config import Config, load_config
+from vexkd.models.missing import Sensor
+from vexkd.models.perception import Task
 from vexkd.plugins.errors import UserError
 
 RUNS = "runs"

@@ -9,11 +9,13 @@ from typing import TypeVar
 from nuscenes.nuscenes import NuScenes
 
 from vexkd.ablate.plan import PlannedRun, check_overrides
-from vexkd.ablate.suites import SCALES, SENSORS, SUITES, TASKS, Row, Scale, Sensor, Suite, Task
+from vexkd.ablate.suites import SCALES, SENSORS, SUITES, TASKS, Row, Scale, Suite
 from vexkd.classes import CAMERAS
 from vexkd.data.map_labels import MapLabels
 from vexkd.data.root import open_root, split_scenes, split_tokens
 from vexkd.data.scan import LIDAR
+from vexkd.models.missing import Sensor
+from vexkd.models.perception import Task
 from vexkd.plugins.errors import UserError
 
 T = TypeVar("T")

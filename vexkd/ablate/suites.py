@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Task = Literal["detection", "segmentation"]
-Sensor = Literal["lidar", "camera"]
+from vexkd.models.missing import Sensor
+from vexkd.models.perception import Task
+
 Kind = Literal["teacher", "plain", "distilled"]
 
 TASKS: tuple[Task, ...] = ("detection", "segmentation")

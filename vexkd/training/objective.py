@@ -89,8 +89,8 @@ class TaskObjective(Objective):
 class DistillObjective(Objective):
     """The student's and the mask generators' losses, see :class:`Distiller`.
 
-    Masks learn until epochs move them no further, at most ``mask_epochs``. With ``distill.cache`` the
-    teacher sees every keyframe once, before the first step; else with every batch, in ``batch.teacher_inputs``.
+    Masks learn until epochs move them no further, at most ``mask_epochs``. With ``distill.cache`` the teacher sees
+    every keyframe once, before the first step; else with every batch, in ``batch.teacher_inputs``.
 
     Attributes:
         settling: for how many epochs masks were learned, and whether they have settled.
@@ -125,8 +125,11 @@ class DistillObjective(Objective):
                         view_name(sample.token, matrix), self._taught(transform_scene(sample, matrix), device)
                     )
         if self.masks:
-            chosen = [self._taught(dataset[index], device) for index in evenly(len(dataset), PROBES)]
-            taught = join(chosen)
+            samples = [dataset[index] for index in evenly(len(dataset), PROBES)]
+            if self.cache is not None:
+                taught = self.cache.features([sample.token for sample in samples])
+            else:
+                taught = join([self._taught(sample, device) for sample in samples])
             # A resumed run has its weights by now, so these are the masks at the end of its last epoch.
             self.probe = taught, self.distiller.make_masks(taught, Targets())
 
@@ -148,12 +151,11 @@ class DistillObjective(Objective):
         """Loss terms of a batch."""
         learn = self.learns_masks(epoch)
         if self.cache is not None:
-            terms = self._from_cache(self.cache, batch, learn)
-        elif batch.teacher_inputs is not None:
-            taught = self.distiller.teacher_features(batch.teacher_inputs)
-            terms = self.distiller(batch.inputs, taught, batch.targets, learn)
-        else:
+            return self._from_cache(self.cache, batch, learn)
+        if batch.teacher_inputs is None:
             raise ValueError("distillation without distill.cache needs batches with teacher_inputs")
+        taught = self.distiller.teacher_features(batch.teacher_inputs)
+        terms: dict[str, Tensor] = self.distiller(batch.inputs, taught, batch.targets, learn)
         return terms
 
     def _from_cache(self, cache: TeacherCache, batch: Batch, learn: bool) -> dict[str, Tensor]:
@@ -205,5 +207,4 @@ class DistillObjective(Objective):
 def gradient_norm(loss: Tensor, parameters: list[nn.Parameter]) -> float:
     """Euclidean norm of a loss's gradient over all parameters; the graph is kept, no ``.grad`` is touched."""
     gradients = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
-    squares = [gradient.float().square().sum() for gradient in gradients if gradient is not None]
-    return float(torch.stack(squares).sum().sqrt()) if squares else 0.0
+    return float(nn.utils.get_total_norm([gradient for gradient in gradients if gradient is not None]))

@@ -78,7 +78,10 @@ def train(config: Config, out: Path, resume: bool = False, progress: bool = True
         objective = distill_objective(model, config)
     training_data = open_dataset(config, config.data.train_split, objective.teacher_config, config.data.train_scenes)
     # Opened before training so that a wrong split is told at the start.
-    validation_data = open_dataset(config, config.data.val_split, objective.teacher_config)
+    validation_data = taught_data = open_dataset(config, config.data.val_split)
+    if config.distill is not None and config.model.camera is None:
+        # Evaluating a LiDAR student decodes no images; its teacher, asked for the masks' figures later, needs them.
+        taught_data = open_dataset(config, config.data.val_split, objective.teacher_config)
     stage = Stage(config, model, objective, training_data)
     if _first_process():
         save_config(out, config)
@@ -119,7 +122,7 @@ def train(config: Config, out: Path, resume: bool = False, progress: bool = True
             "commit": git_commit(),
         }
         if isinstance(objective, DistillObjective):
-            result["distillation"] = distillation_report(objective, out, validation_data)
+            result["distillation"] = distillation_report(objective, out, taught_data)
         write_text(out / METRICS, json.dumps(result, indent=2) + "\n")
     return result
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from vexkd.data.dataset import NuScenesDataset
@@ -11,6 +10,7 @@ from vexkd.data.sample import Sample
 from vexkd.plugins.errors import UserError
 from vexkd.plugins.files import replacing
 from vexkd.training.predict import predict_boxes
+from vexkd.training.sampling import evenly
 from vexkd.viz.feature_sheet import feature_sheet
 from vexkd.viz.fusion_sheet import fusion_sheet
 from vexkd.viz.mask_sheet import mask_sheet
@@ -44,8 +44,8 @@ def draw_runs(paths: Sequence[Path], root: Path | None, split: str | None, sampl
     if root is not None:
         data = data.model_copy(update={"root": root, "version": None})
     dataset = NuScenesDataset(data, split or data.val_split, map_labels=runs[0].config.task == "segmentation")
-    chosen = np.unique(np.linspace(0, len(dataset) - 1, min(samples, len(dataset))).astype(int))
-    return [path for index in chosen for path in draw_keyframe(runs, dataset[int(index)], out, f"{index:02d}")]
+    chosen = evenly(len(dataset), samples)
+    return [path for index in chosen for path in draw_keyframe(runs, dataset[index], out, f"{index:02d}")]
 
 
 def draw_keyframe(runs: Sequence[Run], sample: Sample, out: Path, prefix: str) -> list[Path]:
