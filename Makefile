@@ -10,7 +10,7 @@ NINJA = $(or $(wildcard $(CURDIR)/$(RUN)/ninja),$(shell command -v ninja))
 .PHONY: demo test test-gpu cuda-library sanitize-gpu lint bench bench-kernels native clean
 .DEFAULT_GOAL := test
 
-NATIVE := $(wildcard plugins/kernels/* plugins/tensorrt/* plugins/include/vexkd/*)
+NATIVE := $(wildcard cmake/* plugins/exports.map plugins/*/*.h plugins/*/*.hpp plugins/*/*.cpp plugins/*/*.cu plugins/*/*.cuh plugins/include/vexkd/* engines/cpp/*/* engines/cpp/include/vexkd/*)
 
 $(VENV)/installed: pyproject.toml CMakeLists.txt $(NATIVE)
 	test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)
@@ -50,15 +50,15 @@ bench: $(VENV)/installed
 bench-kernels: $(VENV)/installed
 	$(RUN)/python -m benchmarks.kernels $(ARGS)
 
-# The native libraries into plugins/lib, where they hide the installed ones: for work on the kernels.
+# The native tree into vexkd/native, where it hides the installed one: for work on the library.
 native:
 ifneq ($(CMAKE),)
-	$(CMAKE) -S . -B build/native $(if $(NINJA),-G Ninja -DCMAKE_MAKE_PROGRAM=$(NINJA)) -DVEXKD_CUDA=$(CUDA) --log-level=NOTICE
+	$(CMAKE) -S . -B build/native $(if $(NINJA),-G Ninja -DCMAKE_MAKE_PROGRAM=$(NINJA)) -DVEXKD_CUDA=$(CUDA) -DCMAKE_INSTALL_LIBDIR=lib -DPython_EXECUTABLE=$(shell command -v $(ANY_PYTHON)) --log-level=NOTICE
 	$(CMAKE) --build build/native --parallel $(shell nproc)
+	$(CMAKE) --install build/native --prefix vexkd/native >/dev/null
 else
-	$(ANY_PYTHON) plugins/harness/build_native.py build/native $(CUDA)
+	$(ANY_PYTHON) plugins/harness/build_native.py vexkd/native $(CUDA)
 endif
-	install -D -t plugins/lib build/native/libvexkd_*.so
 
 clean:
-	rm -rf build dist plugins/lib .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build dist vexkd/native .pytest_cache .mypy_cache .ruff_cache .hypothesis

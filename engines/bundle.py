@@ -19,7 +19,7 @@ from vexkd.plugins.files import sha256, write_text
 SCHEMA_VERSION = 2
 MANIFEST = "manifest.json"
 MODEL = "model.onnx"
-PLUGIN_LIBRARY = "libvexkd_plugins.so"
+PLUGIN_LIBRARY = "libvexkd.so"
 NO_DIGEST = "0" * 64
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")

@@ -1,6 +1,5 @@
 """What of VeXKD's surroundings is there, and what it is good for."""
 
-import ctypes
 import platform
 import shutil
 import subprocess
@@ -14,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from vexkd.engines.gpu import find_gpus
 from vexkd.engines.tensorrt_flavour import INSTALL, Name, is_installed, load_flavour, load_plugins
 from vexkd.plugins.errors import UserError
-from vexkd.plugins.library import find_library, has_cuda, kernels
+from vexkd.plugins.library import build_info, cuda_architectures, find_library, has_cuda, kernels
 
 Status = Literal["ok", "missing", "broken"]
 OLDEST_PYTHON = (3, 11)
@@ -38,8 +37,7 @@ def examine() -> list[Check]:
         _python(),
         _package("numpy", "numpy", "arrays", essential=True),
         _onnxruntime(),
-        _kernels(),
-        _plugin_library(),
+        _library(),
         _gpus(),
         _tensorrt("tensorrt_rtx"),
         _tensorrt("tensorrt"),
@@ -91,24 +89,17 @@ def _onnxruntime() -> Check:
     return Check(name="onnxruntime", status="ok", detail=detail, essential=True)
 
 
-def _kernels() -> Check:
+def _library() -> Check:
     def look() -> str:
-        kernels()
-        return f"{find_library('kernels')}, ABI as expected, {'with' if has_cuda() else 'without'} CUDA kernels"
-
-    return _try("kernel library", look, essential=True)
-
-
-def _plugin_library() -> Check:
-    def look() -> str:
-        path = find_library("plugins")
-        library = ctypes.CDLL(str(path))
-        missing = [name for name in ("getCreators", "setLoggerFinder") if not hasattr(library, name)]
+        library = kernels()
+        wanted = ("getCreators", "setLoggerFinder", "RegisterCustomOps")
+        missing = [name for name in wanted if not hasattr(library, name)]
         if missing:
-            raise UserError(f"{path} does not export {', '.join(missing)}; build it again with: make native")
-        return f"{path}, exports what TensorRT looks for"
+            raise UserError(f"{find_library()} does not export {', '.join(missing)}; build it again with: make native")
+        code = f"GPU code for {', '.join(cuda_architectures())}" if has_cuda() else "without CUDA kernels"
+        return f"{find_library()}: {build_info()}; {code}"
 
-    return _try("plugin library", look)
+    return _try("native library", look, essential=True)
 
 
 def _tensorrt(name: Name) -> Check:
@@ -117,7 +108,7 @@ def _tensorrt(name: Name) -> Check:
 
     def look() -> str:
         flavour = load_flavour(name)
-        load_plugins(flavour, find_library("plugins"))
+        load_plugins(flavour, find_library())
         return f"{flavour.version}, takes our plugins"
 
     return _try(name, look)

@@ -129,8 +129,8 @@ def _compare(
 def _add_engine(folder: Path, target: str) -> Engine:
     library = folder / PLUGIN_LIBRARY
     if not library.exists():
-        shutil.copy(find_library("plugins"), library)
-    build = build_engine(folder / MODEL, find_library("plugins"), target)
+        shutil.copy(find_library(), library)
+    build = build_engine(folder / MODEL, find_library(), target)
     (folder / build.entry.file).write_bytes(build.data)
     return build.entry
 

@@ -1,20 +1,23 @@
-"""Find and load the native libraries, and call their C ABI."""
+"""Find and load the native library, and call its C ABI."""
 
+import contextlib
 import ctypes
 import threading
 from collections.abc import Sequence
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+import vexkd
 from vexkd.plugins.errors import UserError
 
-ABI_VERSION = 1
+ABI_VERSION = 2
 """VEXKD_ABI_VERSION of the headers this file was written for."""
+LIBRARY = f"libvexkd.so.{ABI_VERSION}"
 F32, F16 = 0, 1
 """vexkd_dtype."""
 _OK = 0
@@ -90,6 +93,14 @@ class ImageShape(ctypes.Structure):
     _fields_ = tuple((name, ctypes.c_int32) for name in ("views", "raw_height", "raw_width", "height", "width"))
 
 
+STRUCTS: dict[str, type[ctypes.Structure]] = {
+    "vexkd_grid": Grid,
+    "vexkd_bev_pool_shape": BevPoolShape,
+    "vexkd_frustum_shape": FrustumShape,
+    "vexkd_image_shape": ImageShape,
+}
+
+
 class _Kept(threading.local):
     """Workspace of each thread."""
 
@@ -104,54 +115,65 @@ class KernelError(RuntimeError):
     """A kernel refused its arguments; the message is the library's own."""
 
 
-def find_library(name: Literal["kernels", "plugins"]) -> Path:
-    """Path of ``libvexkd_<name>.so``: beside this package, else in the installed distribution.
+def native_prefix() -> Path:
+    """Folder with the native tree (include, lib, lib/cmake): in this package, else in the installed distribution.
 
     The second place serves a checkout: run from its root, the folder ``vexkd/`` hides the installed package, which
-    holds the libraries.
+    holds the tree.
 
     Raises:
         UserError: the library has not been built.
 
     """
-    file = f"libvexkd_{name}.so"
-    candidates = [Path(__file__).resolve().parent / "lib" / file]
-    try:
-        installed = metadata.distribution("vexkd").locate_file(f"vexkd/plugins/lib/{file}")
-        candidates.append(Path(str(installed)))
-    except metadata.PackageNotFoundError:
-        pass
+    candidates = [Path(path) / "native" for path in vexkd.__path__]
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        candidates.append(Path(str(metadata.distribution("vexkd").locate_file("vexkd/native"))))
     for path in candidates:
-        if path.is_file():
+        if (path / "lib" / LIBRARY).is_file():
             return path
-    where = " nor ".join(str(path) for path in candidates)
+    where = " nor ".join(str(path) for path in dict.fromkeys(candidates))
     raise UserError(
-        f"the native library {file} is not built: not found at {where}; run `pip install -e .` or `make native`"
+        f"the native library {LIBRARY} is not built: not found in {where}; run `pip install -e .` or `make native`"
     )
+
+
+def find_library() -> Path:
+    """Path of the native library.
+
+    Raises:
+        UserError: it has not been built.
+
+    """
+    return native_prefix() / "lib" / LIBRARY
 
 
 @cache
 def kernels() -> ctypes.CDLL:
-    """The kernels' library with every entry point declared.
+    """The library with every entry point of the kernels declared.
 
     Raises:
-        UserError: it has not been built, cannot be loaded, or has another ABI version than this package.
+        UserError: it has not been built, cannot be loaded, or has another ABI than this package.
 
     """
-    path = find_library("kernels")
+    path = find_library()
+    again = "rebuild it with `pip install -e .` or `make native`"
     try:
         library = ctypes.CDLL(str(path))
         library.vexkd_abi_version.restype = ctypes.c_int32
         version = library.vexkd_abi_version()
     except (OSError, AttributeError) as error:
-        raise UserError(f"cannot load {path}: {error}; rebuild it with `pip install -e .` or `make native`") from error
+        raise UserError(f"cannot load {path}: {error}; {again}") from error
     if version != ABI_VERSION:
-        raise UserError(
-            f"{path} has ABI version {version}, this package needs {ABI_VERSION};"
-            " rebuild it with `pip install -e .` or `make native`"
-        )
+        raise UserError(f"{path} has ABI version {version}, this package needs {ABI_VERSION}; {again}")
+    for name in ("vexkd_version", "vexkd_build_info", "vexkd_cuda_architectures"):
+        getattr(library, name).restype = ctypes.c_char_p
     library.vexkd_status_string.argtypes = [ctypes.c_int32]
     library.vexkd_status_string.restype = ctypes.c_char_p
+    library.vexkd_struct_size.argtypes = [ctypes.c_char_p]
+    library.vexkd_struct_size.restype = ctypes.c_size_t
+    for name, struct in STRUCTS.items():
+        if library.vexkd_struct_size(name.encode()) != ctypes.sizeof(struct):
+            raise UserError(f"{path} has another {name} than this package; {again}")
     _declare(library, "vexkd_make_grid", "ppp")
     for name, parameters in _OPERATORS.items():
         workspace = "" if name in _NO_WORKSPACE else "pz"
@@ -163,6 +185,16 @@ def kernels() -> ctypes.CDLL:
         _declare(library, f"vexkd_{name}_cpu_workspace", parameters + "p")
         _declare(library, f"vexkd_{name}_cuda_workspace", parameters + "p")
     return library
+
+
+def build_info() -> str:
+    """One line about the library: version, compiler, CUDA, TensorRT headers."""
+    return str(kernels().vexkd_build_info().decode())
+
+
+def cuda_architectures() -> tuple[str, ...]:
+    """Compute capabilities the library has GPU code for ("8.9"); "7.5+" is PTX for it and every later one."""
+    return tuple(kernels().vexkd_cuda_architectures().decode().split())
 
 
 def has_cuda() -> bool:

@@ -1,4 +1,4 @@
-// Plays TensorRT's part against the plugin library: plugin_harness PLUGINS.so KERNELS.so [CHECK]; "--list" names the
+// Plays TensorRT's part against the library: plugin_harness LIBVEXKD.so [CHECK]; "--list" names the
 // checks. One line per check: "ok NAME", "skip NAME: reason" or "FAIL NAME: reason". Exit code 1 if one failed.
 #include <dlfcn.h>
 
@@ -141,13 +141,13 @@ int main(int count, char** arguments) {
     for (auto const& [name, check] : checks) std::puts(name.c_str());
     return 0;
   }
-  if (count < 3) {
-    std::fprintf(stderr, "usage: %s PLUGINS.so KERNELS.so [CHECK] | --list\n", arguments[0]);
+  if (count < 2) {
+    std::fprintf(stderr, "usage: %s LIBVEXKD.so [CHECK] | --list\n", arguments[0]);
     return 2;
   }
   try {
-    harness::Libraries const libraries{harness::PluginLibrary(arguments[1]), harness::open_library(arguments[2])};
-    return run(libraries, checks, count > 3 ? arguments[3] : nullptr);
+    harness::Libraries const libraries{harness::PluginLibrary(arguments[1]), harness::open_library(arguments[1])};
+    return run(libraries, checks, count > 2 ? arguments[2] : nullptr);
   } catch (std::exception const& error) {
     std::printf("FAIL load: %s\n", error.what());
     return 1;

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 
+#include "cuda_error.h"
 #include "cuda_workspace.h"
 
 // Not plain vexkd: the CPU kernels have names like these, and both end in one library.
@@ -68,9 +69,14 @@ inline unsigned blocks_for(int64_t threads) { return static_cast<unsigned>(ceil_
 // Second and third grid dimensions end at 65535; kernels stride over what is beyond.
 inline unsigned limited(int64_t blocks) { return static_cast<unsigned>(std::min<int64_t>(blocks, 65535)); }
 
-inline vexkd_status launched() { return cudaGetLastError() == cudaSuccess ? VEXKD_OK : VEXKD_CUDA_ERROR; }
+// VEXKD_OK, or what vexkd_last_cuda_error then tells; the error is CUDA's own no longer, so the next call starts afresh.
+inline vexkd_status done(cudaError_t error) {
+  if (error == cudaSuccess) return VEXKD_OK;
+  (void)cudaGetLastError();
+  return record_cuda_error(error, cudaGetErrorName(error));
+}
 
-inline vexkd_status done(cudaError_t error) { return error == cudaSuccess ? VEXKD_OK : VEXKD_CUDA_ERROR; }
+inline vexkd_status launched() { return done(cudaGetLastError()); }
 
 }  // namespace vexkd::device
 

@@ -7,10 +7,10 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
-#include <exception>
 #include <mutex>
 #include <new>
-#include <thread>
+
+#include "cpus.h"
 
 namespace vexkd {
 namespace {
@@ -52,18 +52,23 @@ class Pool {
  private:
   void grow(int32_t wanted) {
     if (started_ >= wanted) return;
-    // Signals belong to the host's own threads.
+    // Signals belong to the host's own threads, and what one of them is (pinned, real-time) shall not be all of ours.
     sigset_t all, previous;
     sigfillset(&all);
+    pthread_attr_t attributes;
+    if (pthread_attr_init(&attributes) != 0) return;
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setinheritsched(&attributes, PTHREAD_EXPLICIT_SCHED);
+    pthread_attr_setschedpolicy(&attributes, SCHED_OTHER);
+    pthread_attr_setaffinity_np(&attributes, sizeof(cpu_set_t), &allowed_cpus());
     pthread_sigmask(SIG_SETMASK, &all, &previous);
-    try {
-      for (; started_ < wanted; ++started_) {
-        std::thread([this, seen = generation_.load(std::memory_order_relaxed)] { serve(seen); }).detach();
-      }
-    } catch (const std::exception&) {
-      // The machine refuses more threads: go on with those that run.
+    seen_by_new_ = generation_.load(std::memory_order_relaxed);
+    for (pthread_t thread; started_ < wanted; ++started_) {
+      // Where the machine refuses more threads, go on with those that run.
+      if (pthread_create(&thread, &attributes, serve, this) != 0) break;
     }
     pthread_sigmask(SIG_SETMASK, &previous, nullptr);
+    pthread_attr_destroy(&attributes);
   }
 
   void work() {
@@ -74,7 +79,13 @@ class Pool {
     }
   }
 
-  void serve(uint64_t seen) {
+  static void* serve(void* pool) {
+    static_cast<Pool*>(pool)->serve();
+    return nullptr;
+  }
+
+  void serve() {
+    uint64_t seen = seen_by_new_.load(std::memory_order_relaxed);
     for (;;) {
       for (int spin = 0; spin < kSpins && generation_.load(std::memory_order_acquire) == seen; ++spin) relax();
       {
@@ -106,6 +117,7 @@ class Pool {
   std::mutex mutex_;
   std::condition_variable wake_, done_;
   std::atomic<uint64_t> generation_{0};
+  std::atomic<uint64_t> seen_by_new_{0};  // generation when the newest workers were started
   std::atomic<int64_t> next_{0};
   std::atomic<int32_t> active_{0};
   int32_t places_ = 0;  // workers that may still enter
@@ -132,20 +144,46 @@ Pool* pool() {
   return current;
 }
 
-}  // namespace
+// What a host lends: for the whole process, never freed because a call may still use it; and for this thread.
+std::atomic<const vexkd_executor*> g_executor{nullptr};
+thread_local const vexkd_executor* t_executor = nullptr;
 
-int32_t available_threads() {
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof(set), &set) == 0) return std::max(1, CPU_COUNT(&set));
-  return std::max(1, static_cast<int32_t>(std::thread::hardware_concurrency()));
+const vexkd_executor* executor() {
+  return t_executor != nullptr ? t_executor : g_executor.load(std::memory_order_acquire);
 }
 
+// What an executor hands back to us, task by task.
+struct Job {
+  TaskFunction function;
+  const void* context;
+};
+
+}  // namespace
+
+ExecutorScope::ExecutorScope(const vexkd_executor& executor) : previous_(t_executor) { t_executor = &executor; }
+
+ExecutorScope::~ExecutorScope() { t_executor = previous_; }
+
 int32_t resolve_threads(int32_t requested) {
-  return std::min(requested > 0 ? requested : available_threads(), kMaxThreads);
+  const vexkd_executor* const lent = executor();
+  const int32_t all = lent != nullptr ? lent->threads : available_threads();
+  return std::min(requested > 0 ? requested : all, kMaxThreads);
 }
 
 void run_tasks(int32_t threads, int64_t tasks, TaskFunction function, const void* context) noexcept {
   threads = static_cast<int32_t>(std::min<int64_t>(threads, tasks));
+  const vexkd_executor* const lent = executor();
+  if (threads > 1 && lent != nullptr) {
+    Job job{function, context};
+    lent->run(
+        lent->user,
+        [](void* given, int64_t task) {
+          const Job& job = *static_cast<const Job*>(given);
+          job.function(job.context, task);
+        },
+        &job, tasks);
+    return;
+  }
   if (threads > 1) {
     Pool* shared = pool();
     if (shared != nullptr && shared->run(threads, tasks, function, context)) return;
@@ -154,3 +192,16 @@ void run_tasks(int32_t threads, int64_t tasks, TaskFunction function, const void
 }
 
 }  // namespace vexkd
+
+vexkd_status vexkd_set_executor(const vexkd_executor* executor) {
+  const vexkd_executor* copy = nullptr;
+  if (executor != nullptr) {
+    if (executor->struct_size != sizeof(vexkd_executor) || executor->threads < 1 || executor->run == nullptr) {
+      return VEXKD_INVALID_ARGUMENT;
+    }
+    copy = new (std::nothrow) vexkd_executor(*executor);
+    if (copy == nullptr) return VEXKD_OUT_OF_MEMORY;
+  }
+  vexkd::g_executor.store(copy, std::memory_order_release);
+  return VEXKD_OK;
+}

@@ -1,16 +1,27 @@
-// Work split over a small persistent pool of threads.
+// Work split over a small persistent pool of threads, or over those that a host lends.
 #ifndef VEXKD_KERNELS_PARALLEL_H
 #define VEXKD_KERNELS_PARALLEL_H
 
 #include <cstdint>
 
+#include "vexkd/executor.h"
+
 namespace vexkd {
 
-// Cores this process may run on (its affinity mask), at least 1.
-int32_t available_threads();
-
-// Threads for a request as the C ABI takes it: 0 or less means all available ones.
+// Threads for a request as the C ABI takes it: 0 or less means all available ones, or those of the executor.
 int32_t resolve_threads(int32_t requested);
+
+// While it lives, work of this thread runs on an executor of its own, whatever vexkd_set_executor says.
+class ExecutorScope {
+ public:
+  explicit ExecutorScope(const vexkd_executor& executor);
+  ~ExecutorScope();
+  ExecutorScope(const ExecutorScope&) = delete;
+  ExecutorScope& operator=(const ExecutorScope&) = delete;
+
+ private:
+  const vexkd_executor* previous_;
+};
 
 using TaskFunction = void (*)(const void* context, int64_t task);
 

@@ -38,8 +38,8 @@ def test_an_empty_package_of_nvidias_name_is_noticed(monkeypatch: pytest.MonkeyP
 def test_the_rtx_flavour_takes_our_plugins() -> None:
     flavour = load_flavour("tensorrt_rtx")
     assert flavour.version[0].isdigit()
-    load_plugins(flavour, find_library("plugins"))
-    load_plugins(flavour, find_library("plugins"))
+    load_plugins(flavour, find_library())
+    load_plugins(flavour, find_library())
     registry = flavour.trt.get_plugin_registry()
     assert all(registry.get_creator(name, "1", "vexkd") for name in ("Voxelize", "PillarMax", "BevPool"))
 
@@ -56,10 +56,10 @@ def test_a_library_that_is_none_is_refused(tmp_path: Path, monkeypatch: pytest.M
 @NEEDS_RTX
 def test_a_copy_of_the_library_serves_and_another_one_is_refused(tmp_path: Path) -> None:
     flavour = load_flavour("tensorrt_rtx")
-    load_plugins(flavour, find_library("plugins"))
-    load_plugins(flavour, Path(shutil.copy(find_library("plugins"), tmp_path / "libcopy.so")))
+    load_plugins(flavour, find_library())
+    load_plugins(flavour, Path(shutil.copy(find_library(), tmp_path / "libcopy.so")))
     other = tmp_path / "libother.so"
-    other.write_bytes(find_library("plugins").read_bytes() + b"\0")
+    other.write_bytes(find_library().read_bytes() + b"\0")
     with pytest.raises(UserError, match="differs from the plugin library that this process already uses"):
         load_plugins(flavour, other)
 

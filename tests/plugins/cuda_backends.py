@@ -86,7 +86,7 @@ class Device:
     """A GPU, through torch's memory and current stream."""
 
     def __init__(self) -> None:
-        self.library = ctypes.CDLL(str(find_library("kernels")))
+        self.library = ctypes.CDLL(str(find_library()))
         self.skew = 0
 
     @property

@@ -1,4 +1,4 @@
-"""The libraries built without cmake, as ``make native`` does where there is none."""
+"""The library built without cmake, as ``make native`` does where there is none."""
 
 import ctypes
 import os
@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from vexkd.plugins.library import LIBRARY
+
 SCRIPT = Path(__file__).parents[2] / "plugins" / "harness" / "build_native.py"
 
 
@@ -17,17 +19,14 @@ def build(folder: Path, cuda: str, **environment: str) -> subprocess.CompletedPr
     return subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **environment})
 
 
-def test_compilers_alone_build_both_libraries(tmp_path: Path) -> None:
+def test_compilers_alone_build_the_library(tmp_path: Path) -> None:
     if shutil.which("c++") is None:
         pytest.skip("c++ is not on the PATH")
     done = build(tmp_path, "OFF")
     assert done.returncode == 0, done.stdout + done.stderr
-    kernels = ctypes.CDLL(str(tmp_path / "libvexkd_kernels.so"))
-    assert kernels.vexkd_has_cuda() == 0
-    assert kernels.vexkd_nms_cuda and kernels.vexkd_bev_pool_cpu
-    plugins = ctypes.CDLL(str(tmp_path / "libvexkd_plugins.so"))
-    assert plugins.getCreators
-    assert not hasattr(plugins, "vexkd_bev_pool_cpu")
+    library = ctypes.CDLL(str(tmp_path / "lib" / LIBRARY))
+    assert library.vexkd_has_cuda() == 0
+    assert library.vexkd_nms_cuda and library.vexkd_bev_pool_cpu and library.getCreators
 
 
 def test_what_is_missing_is_said(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def make_model(operator: str, precision: str, points: int | str = POINTS) -> onn
 @functools.cache
 def flavour() -> Flavour:
     found = load_flavour("tensorrt_rtx")
-    load_plugins(found, find_library("plugins"))
+    load_plugins(found, find_library())
     return found
 
 
@@ -100,7 +100,7 @@ class Build:
         config.num_compute_capabilities = 1
         config.set_compute_capability(trt.ComputeCapability.SM89, 0)
         if embed:
-            config.plugins_to_serialize = [str(find_library("plugins"))]
+            config.plugins_to_serialize = [str(find_library())]
         if profile is not None:
             shapes = builder.create_optimization_profile()
             shapes.set_shape("points", *((size, 5) for size in profile))
@@ -142,7 +142,7 @@ def test_engine_may_carry_the_plugin_library() -> None:
     plain, embedding = Build(graph).engine, Build(graph, embed=True).engine
     assert plain is not None
     assert embedding is not None
-    library = find_library("plugins").read_bytes()
+    library = find_library().read_bytes()
     assert len(embedding) - len(plain) >= len(library)
     assert library[:4096] in embedding
     assert library[:4096] not in plain

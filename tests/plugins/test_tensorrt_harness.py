@@ -37,7 +37,7 @@ def harness(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(harness: Path, check: str) -> str:
-    command = [str(harness), str(find_library("plugins")), str(find_library("kernels")), check]
+    command = [str(harness), str(find_library()), check]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.strip()

@@ -32,8 +32,12 @@
 
 #define VEXKD_API __attribute__((visibility("default")))
 
-/** Raised with every incompatible change of a signature, a struct or a value's meaning. */
-#define VEXKD_ABI_VERSION 1
+/** Raised with every incompatible change of a signature, a struct or a value's meaning; the library's SOVERSION. */
+#define VEXKD_ABI_VERSION 2
+
+#if defined(VEXKD_SOVERSION) && VEXKD_SOVERSION != VEXKD_ABI_VERSION
+#error "CMakeLists.txt has another ABI version"
+#endif
 
 #define VEXKD_CPU_ALIGNMENT 64
 #define VEXKD_CUDA_ALIGNMENT 256
@@ -56,7 +60,7 @@ enum {
   VEXKD_WORKSPACE_TOO_SMALL = 6,
   VEXKD_OUT_OF_MEMORY = 7,
   VEXKD_UNSUPPORTED = 8, /**< the library was built without CUDA */
-  VEXKD_CUDA_ERROR = 9   /**< CUDA refused a launch; cudaGetLastError() was read */
+  VEXKD_CUDA_ERROR = 9   /**< CUDA refused a call: see vexkd_last_cuda_error */
 };
 
 typedef int32_t vexkd_dtype;
@@ -84,6 +88,24 @@ VEXKD_API vexkd_status vexkd_make_grid(const float* range, const float* cell, ve
 
 /** VEXKD_ABI_VERSION of the library. */
 VEXKD_API int32_t vexkd_abi_version(void);
+
+/** Version of VeXKD that the library belongs to, "0.1.0". */
+VEXKD_API const char* vexkd_version(void);
+
+/** One line about the build: version, compiler, CUDA, TensorRT headers. */
+VEXKD_API const char* vexkd_build_info(void);
+
+/** GPU code in the library, as "8.0 8.6 8.9 7.5+": compute capabilities with machine code, and with a plus those whose
+ * PTX is there for every later one. "" without CUDA. */
+VEXKD_API const char* vexkd_cuda_architectures(void);
+
+/** sizeof of a struct of these headers by its name ("vexkd_grid"), 0 for an unknown one: what a caller that declares
+ * the structs itself checks before it passes one. */
+VEXKD_API size_t vexkd_struct_size(const char* name);
+
+/** The CUDA error of this thread's last VEXKD_CUDA_ERROR as a cudaError_t, 0 if there was none; `name`, unless null,
+ * gets its name in static storage. */
+VEXKD_API int32_t vexkd_last_cuda_error(const char** name);
 
 /** One line of English for a status; for an unknown one too. Static storage. */
 VEXKD_API const char* vexkd_status_string(vexkd_status status);

@@ -1,0 +1,13 @@
+# TensorRT's official headers, where TENSORRT_ROOT or the system has them. They include CUDA's.
+set(tensorrt_build "without TensorRT's headers")
+find_path(TENSORRT_INCLUDE NvInferRuntime.h HINTS "${TENSORRT_ROOT}/include" "${TENSORRT_ROOT}")
+find_package(CUDAToolkit QUIET)
+if(TENSORRT_INCLUDE AND CUDAToolkit_FOUND)
+  set(VEXKD_TENSORRT_INCLUDES "${TENSORRT_INCLUDE}" ${CUDAToolkit_INCLUDE_DIRS})
+  file(STRINGS "${TENSORRT_INCLUDE}/NvInferVersion.h" numbers REGEX "define (NV_)?TENSORRT_(MAJOR|MINOR)(_ENTERPRISE)? ")
+  string(REGEX MATCHALL "[A-Z] ([0-9]+)" numbers "${numbers}")
+  list(TRANSFORM numbers REPLACE "[A-Z] " "")
+  list(JOIN numbers "." numbers)
+  set(tensorrt_build "headers of TensorRT ${numbers}")
+endif()
+message(STATUS "VeXKD: ${tensorrt_build}")
