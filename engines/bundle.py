@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from vexkd.plugins.errors import UserError
 from vexkd.plugins.files import sha256, write_text
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 MANIFEST = "manifest.json"
 MODEL = "model.onnx"
 PLUGIN_LIBRARY = "libvexkd.so"
@@ -81,6 +81,8 @@ class PointInput(Section):
     capacity: int
     sweeps: int
     """Sweeps before the keyframe that the model was trained to see, motion-compensated into the keyframe."""
+    own_vehicle: float
+    """Half side in metres of the square around the sensor whose points training removed, for they lie on the vehicle."""
     columns: tuple[str, ...] = ("x", "y", "z", "intensity", "age")
 
 
@@ -168,7 +170,7 @@ class Engine(Section):
 class Manifest(Section):
     """Everything a reader of the bundle has to know."""
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     task: Literal["detection", "segmentation"]
     sensors: tuple[Literal["camera", "lidar"], ...]
     precision: Literal["fp32", "fp16"]

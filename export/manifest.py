@@ -10,6 +10,7 @@ import torch
 import vexkd
 from vexkd.classes import CAMERAS, DETECTION_CLASSES, MAP_CLASSES
 from vexkd.config import Config
+from vexkd.data.dataset import OWN_VEHICLE
 from vexkd.engines.bundle import CameraInput, Grid, PointInput, Selection, Source, Tensor
 from vexkd.models.center_targets import class_groups
 from vexkd.models.frustum import frustum_geometry
@@ -62,9 +63,9 @@ def camera_section(config: Config, raw_size: tuple[int, int] | None) -> CameraIn
 
 def points_section(config: Config) -> PointInput | None:
     """Point input of a model with a LiDAR."""
-    return (
-        None if config.model.lidar is None else PointInput(capacity=config.data.max_points, sweeps=config.data.sweeps)
-    )
+    if config.model.lidar is None:
+        return None
+    return PointInput(capacity=config.data.max_points, sweeps=config.data.sweeps, own_vehicle=OWN_VEHICLE)
 
 
 def selection_section(config: Config) -> Selection | None:

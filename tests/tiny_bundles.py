@@ -78,7 +78,7 @@ def make_bundle(folder: Path, scale: float = 1.0) -> Bundle:
             Tensor(name="labels", shape=(BOXES,), dtype="int32", unit="class"),
         ),
         camera=None,
-        points=PointInput(capacity=CAPACITY, sweeps=0),
+        points=PointInput(capacity=CAPACITY, sweeps=0, own_vehicle=1.0),
         selection=Selection(score_threshold=0.3, radii=NUSCENES_RADII, groups=tuple(range(10))),
         source=Source(
             run="runs/by-hand",

@@ -69,7 +69,8 @@ inline unsigned blocks_for(int64_t threads) { return static_cast<unsigned>(ceil_
 // Second and third grid dimensions end at 65535; kernels stride over what is beyond.
 inline unsigned limited(int64_t blocks) { return static_cast<unsigned>(std::min<int64_t>(blocks, 65535)); }
 
-// VEXKD_OK, or what vexkd_last_cuda_error then tells; the error is CUDA's own no longer, so the next call starts afresh.
+// VEXKD_OK, or what vexkd_last_cuda_error then tells; the error is CUDA's own no longer, so the next call starts
+// afresh.
 inline vexkd_status done(cudaError_t error) {
   if (error == cudaSuccess) return VEXKD_OK;
   (void)cudaGetLastError();

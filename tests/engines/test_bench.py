@@ -48,7 +48,9 @@ def test_the_machine_is_named() -> None:
 
 
 def test_the_made_up_frame_fills_every_input_and_is_the_same_again() -> None:
-    frames = [probe_frame(GRID, camera_input(), PointInput(capacity=300, sweeps=0), seed=3) for _ in range(2)]
+    frames = [
+        probe_frame(GRID, camera_input(), PointInput(capacity=300, sweeps=0, own_vehicle=1.0), seed=3) for _ in range(2)
+    ]
     for name in ("points", "images", "intrinsics", "camera_to_ego"):
         np.testing.assert_array_equal(getattr(frames[0], name), getattr(frames[1], name))
     points = frames[0].points

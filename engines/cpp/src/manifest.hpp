@@ -1,0 +1,82 @@
+// manifest.json of a bundle; the fields and their meaning are those of engines/bundle.py, as far as a runtime reads
+// them.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace vexkd::runtime {
+
+inline constexpr int kSchemaVersion = 3;
+inline constexpr size_t kMaxManifestBytes = size_t{1} << 20;
+
+enum class Task { detection, segmentation };
+enum class ElementType { uint8, int32, float32 };
+
+struct Tensor {
+  std::string name;
+  std::vector<int64_t> shape;
+  ElementType type;
+
+  size_t elements() const;
+  size_t bytes() const;
+};
+
+struct GridSection {
+  double x[2], y[2], z[2];
+  double cell;
+  int32_t height, width;
+};
+
+struct CameraSection {
+  std::vector<std::string> cameras;
+  int32_t raw_size[2], image_size[2], feature_size[2];
+  int32_t stride;
+  std::vector<float> depths;
+  double z[2];
+};
+
+struct PointSection {
+  int32_t capacity;
+  int32_t sweeps;
+  float own_vehicle;
+};
+
+struct SelectionSection {
+  float score_threshold;
+  std::vector<float> radii;
+  std::vector<int32_t> groups;
+};
+
+struct EngineSection {
+  std::string target, file, flavour, version, compute_capability, plugin_library_sha256;
+};
+
+struct Manifest {
+  Task task;
+  std::string precision;
+  GridSection grid;
+  std::vector<std::string> classes;
+  std::vector<Tensor> inputs, outputs;
+  std::optional<CameraSection> camera;
+  std::optional<PointSection> points;
+  std::optional<SelectionSection> selection;
+  std::vector<EngineSection> engines;
+  std::string run;                           // source.run, for the command that makes the bundle again
+  std::map<std::string, std::string> files;  // SHA-256 by file name
+  std::string sha256;
+};
+
+// Parse and check the text of a manifest.json; `path` is the bundle's, for messages.
+// Fails with DAMAGED for what is no manifest or contradicts itself, INCOMPATIBLE for another schema version.
+Manifest parse_manifest(std::string_view text, const std::string& path);
+
+// The command that makes such a bundle again, without its output folder.
+std::string remake(const Manifest& manifest);
+
+}  // namespace vexkd::runtime
