@@ -20,7 +20,7 @@ from vexkd.engines.bench import bench_bundles
 from vexkd.engines.bundle import Bundle, read_bundle
 from vexkd.engines.machine import describe_machine
 from vexkd.engines.pipeline import Pipeline
-from vexkd.export.engine_build import check_target
+from vexkd.export.engine_build import TARGETS, check_target, has_gpu_code
 from vexkd.export.export import Precision, export_run
 from vexkd.plugins.errors import UserError
 from vexkd.plugins.files import write_text
@@ -193,12 +193,20 @@ def _train(steps: Steps, out: Path, task: str, name: str, scale: Scale, seed: in
 
 def _export(steps: Steps, out: Path, task: str, name: str, target: str) -> tuple[Bundle, Bundle]:
     run = out / "runs" / f"{task}-{name}"
+    # Without nvcc the demo goes its way all the same: the engines build, and say that they cannot run.
+    cpu_only = not has_gpu_code(TARGETS[target])
+    words = f"vexkd export {run} --target {target}{' --cpu-only' if cpu_only else ''}"
 
     def export() -> tuple[Bundle, Bundle]:
         with steps.console.status("") as status:
             fp32, fp16 = (
                 export_run(
-                    run, out / "bundles" / f"{task}-{name}-{precision}.vexkd", precision, [target], None, status.update
+                    run,
+                    out / "bundles" / f"{task}-{name}-{precision}.vexkd",
+                    precision,
+                    [target],
+                    cpu_only=cpu_only,
+                    progress=status.update,
                 )
                 for precision in PRECISIONS
             )
@@ -206,7 +214,7 @@ def _export(steps: Steps, out: Path, task: str, name: str, target: str) -> tuple
 
     return steps(
         f"Export {task}-{name} and build its engines",
-        f"vexkd export {run} --target {target}; vexkd export {run} --target {target} --fp16",
+        f"{words}; {words} --fp16",
         export,
     )
 

@@ -18,6 +18,10 @@ def export(
         str | None,
         typer.Option(metavar="HxW", help="Size of the cameras' raw images.", show_default="that of the run's data"),
     ] = None,
+    cpu_only: Annotated[
+        bool,
+        typer.Option("--cpu-only", help="Build engines even if the native library has no GPU code; they never run."),
+    ] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON and nothing else.")] = False,
 ) -> None:
     """Export a trained run as a bundle: ONNX with our operators, engines, plugin library, manifest."""
@@ -29,6 +33,8 @@ def export(
 
     size = None if image_size is None else parse_size(image_size)
     with Console(stderr=True, quiet=json_).status("export") as status:
-        path = export_run(run, out, "fp16" if fp16 else "fp32", target or [], size, lambda step: status.update(step))
+        path = export_run(
+            run, out, "fp16" if fp16 else "fp32", target or [], size, cpu_only, lambda step: status.update(step)
+        )
     bundle = read_bundle(path)
     typer.echo(bundle.manifest.model_dump_json(indent=2)) if json_ else print_manifest(bundle)

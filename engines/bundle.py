@@ -82,7 +82,7 @@ class PointInput(Section):
     sweeps: int
     """Sweeps before the keyframe that the model was trained to see, motion-compensated into the keyframe."""
     own_vehicle: float
-    """Half side in metres of the square around the sensor whose points training removed, for they lie on the vehicle."""
+    """Half side in metres of the square around the sensor whose points training removed: they lie on the vehicle."""
     columns: tuple[str, ...] = ("x", "y", "z", "intensity", "age")
 
 

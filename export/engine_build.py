@@ -12,6 +12,7 @@ from vexkd.engines.tensorrt_flavour import INSTALL, Flavour, Messages, is_instal
 from vexkd.export.operators import DOMAIN
 from vexkd.plugins.errors import UserError
 from vexkd.plugins.files import sha256
+from vexkd.plugins.library import cuda_architectures, has_cuda
 
 TARGETS = {"rtx3090": "8.6", "rtx4090": "8.9", "rtx5090": "12.0", "h100": "9.0"}
 """Compute capability of each target by name."""
@@ -48,6 +49,38 @@ def check_target(target: str) -> Flavour:
             f"{', '.join(known)}; on such a GPU, full TensorRT can: {INSTALL['tensorrt']}"
         )
     return flavour
+
+
+def check_gpu_code(target: str) -> None:
+    """Make sure that the native library, which the bundle will carry, can run on a target.
+
+    Raises:
+        UserError: it was built without CUDA, or without GPU code that the target's GPU can use.
+    """
+    if has_gpu_code(TARGETS[target]):
+        return
+    held = f"for {', '.join(cuda_architectures())} only" if has_cuda() else "without CUDA"
+    raise UserError(
+        f"the native library was built {held}, so an engine for {target} (compute capability {TARGETS[target]}) could "
+        f"be built with it and never run; rebuild it where nvcc is with: make native CUDA=ON, or export a bundle that "
+        f"only shows that the engine builds with: --cpu-only"
+    )
+
+
+def has_gpu_code(capability: str) -> bool:
+    """Whether the native library has machine code for a compute capability ("8.9"), or PTX that serves it."""
+
+    def serves(code: str) -> bool:
+        wanted, held = _numbers(capability), _numbers(code.removesuffix("+"))
+        # Machine code runs on later minors of its major.
+        return held <= wanted and (code.endswith("+") or held[0] == wanted[0])
+
+    return any(serves(code) for code in cuda_architectures())
+
+
+def _numbers(capability: str) -> tuple[int, int]:
+    major, _, minor = capability.partition(".")
+    return int(major), int(minor)
 
 
 def build_engine(model: Path, library: Path, target: str) -> Build:

@@ -15,7 +15,7 @@ from vexkd.engines.bundle import MANIFEST, MODEL, PLUGIN_LIBRARY, Cost, Engine, 
 from vexkd.engines.onnx_session import OnnxRuntime
 from vexkd.export import manifest as sections
 from vexkd.export.deployment import Deployment, output_names, run_torch, traced_names
-from vexkd.export.engine_build import build_engine, check_target
+from vexkd.export.engine_build import build_engine, check_gpu_code, check_target
 from vexkd.export.example import Example, find_example
 from vexkd.export.flops import count_flops
 from vexkd.export.fold import fold_batch_norms
@@ -37,6 +37,7 @@ def export_run(
     precision: Precision = "fp32",
     targets: Sequence[str] = (),
     image_size: tuple[int, int] | None = None,
+    cpu_only: bool = False,
     progress: Callable[[str], None] = lambda step: None,
 ) -> Path:
     """Export a trained run as a bundle, with an engine for each target, and return the bundle's folder.
@@ -49,6 +50,7 @@ def export_run(
         precision: of the graph, see :mod:`vexkd.export.precision`.
         targets: names of ``vexkd.export.engine_build.TARGETS``.
         image_size: (height, width) of the raw images, where they are not those of the run's data.
+        cpu_only: let engines be built with a native library that has no GPU code for them; they never run.
         progress: told what begins.
 
     Raises:
@@ -61,6 +63,8 @@ def export_run(
     targets = list(dict.fromkeys(targets))
     for target in targets:
         check_target(target)
+        if not cpu_only:
+            check_gpu_code(target)
     progress("reading a frame")
     example = find_example(config, image_size)
     progress("tracing the model")

@@ -9,6 +9,7 @@ from tiny_models import RAW_SIZE
 
 from vexkd.engines.tensorrt_flavour import is_installed
 from vexkd.export.export import Precision, export_run
+from vexkd.plugins.library import has_cuda
 
 Exporter = Callable[[str, str, Precision], tuple[Path, Path]]
 
@@ -24,7 +25,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exporter:
         if not run.exists():
             make_run(run, kind, task)
         if not bundle.exists():
-            export_run(run, bundle, precision, targets, RAW_SIZE)
+            export_run(run, bundle, precision, targets, RAW_SIZE, cpu_only=not has_cuda())
         return run, bundle
 
     return export

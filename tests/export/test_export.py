@@ -16,6 +16,7 @@ from vexkd.engines.bundle import MODEL, PLUGIN_LIBRARY, read_bundle
 from vexkd.engines.pipeline import Pipeline
 from vexkd.engines.probe import probe_frame
 from vexkd.engines.tensorrt_flavour import is_installed
+from vexkd.export import engine_build
 from vexkd.export import export as export_module
 from vexkd.export.export import export_run
 from vexkd.export.operators import PLUGIN_ATTRIBUTES
@@ -208,6 +209,42 @@ def test_unknown_and_impossible_targets_are_refused(exported, tmp_path) -> None:
     with pytest.raises(UserError, match=r"unknown target 'gtx1080'; known are: rtx3090, rtx4090"):
         export_run(run, tmp_path / "a.vexkd", targets=["gtx1080"])
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("held", "capability", "serves"),
+    [
+        (("8.0", "8.6", "8.9", "12.0", "7.5+", "12.0+"), "8.9", True),
+        (("8.0",), "8.7", True),  # a later minor of the same major
+        (("8.9",), "8.6", False),
+        (("8.9",), "9.0", False),
+        (("7.5+",), "9.0", True),  # compiled from PTX by the driver
+        (("12.0+",), "8.9", False),
+        ((), "8.9", False),
+        (("10.0",), "12.0", False),
+        (("12.0",), "12.1", True),
+    ],
+)
+def test_gpu_code_serves_its_major_and_ptx_all_later_ones(
+    held: tuple[str, ...], capability: str, serves: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_build, "cuda_architectures", lambda: held)
+    assert engine_build.has_gpu_code(capability) == serves
+
+
+@NEEDS_RTX
+@pytest.mark.parametrize(("held", "words"), [((), "without CUDA"), (("9.0",), "for 9.0 only")])
+def test_an_engine_that_could_never_run_is_refused_unless_it_is_meant(
+    held: tuple[str, ...], words: str, exported, tmp_path, monkeypatch
+) -> None:  # type: ignore[no-untyped-def]
+    run, _ = exported("lidar", "segmentation", "fp32")
+    monkeypatch.setattr(engine_build, "cuda_architectures", lambda: held)
+    monkeypatch.setattr(engine_build, "has_cuda", lambda: bool(held))
+    with pytest.raises(UserError, match=rf"built {words}.*rtx4090 \(compute capability 8\.9\).*CUDA=ON.*--cpu-only"):
+        export_run(run, tmp_path / "a.vexkd", targets=["rtx4090"])
+    assert not list(tmp_path.iterdir())
+    bundle = read_bundle(export_run(run, tmp_path / "a.vexkd", targets=["rtx4090"], cpu_only=True))
+    assert bundle.manifest.engines[0].target == "rtx4090"
 
 
 @NEEDS_RTX
