@@ -53,7 +53,7 @@ bench-kernels: $(VENV)/installed
 # The native tree into vexkd/native, where it hides the installed one: for work on the library.
 native:
 ifneq ($(CMAKE),)
-	$(CMAKE) -S . -B build/native $(if $(NINJA),-G Ninja -DCMAKE_MAKE_PROGRAM=$(NINJA)) -DVEXKD_CUDA=$(CUDA) -DCMAKE_INSTALL_LIBDIR=lib -DPython_EXECUTABLE=$(shell command -v $(ANY_PYTHON)) --log-level=NOTICE
+	$(CMAKE) -S . -B build/native $(if $(NINJA),-G Ninja -DCMAKE_MAKE_PROGRAM=$(NINJA)) -DVEXKD_CUDA=$(CUDA) -DCMAKE_INSTALL_LIBDIR=lib -DPython_EXECUTABLE=$(abspath $(shell command -v $(ANY_PYTHON))) --log-level=NOTICE
 	$(CMAKE) --build build/native --parallel $(shell nproc)
 	$(CMAKE) --install build/native --prefix vexkd/native >/dev/null
 else
