@@ -2,6 +2,8 @@
 // points, its scores their intensity): face_checks BUNDLE LIBONNXRUNTIME; prints each broken promise.
 #include <array>
 #include <cstdio>
+#include <cstdlib>
+#include <new>
 #include <type_traits>
 #include <vector>
 
@@ -9,6 +11,15 @@
 #if __cplusplus >= 202002L
 #include <span>
 #endif
+
+static int allocations = 0;
+
+void* operator new(size_t size) {
+  ++allocations;
+  return std::malloc(size);
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, size_t) noexcept { std::free(memory); }
 
 namespace {
 
@@ -115,6 +126,26 @@ void check_sweeps() {
   }
 }
 
+void check_reuse() {
+  const vexkd::Info info = two_cameras();
+  const std::vector<uint8_t> pixels(18);
+  const std::vector<float> values(20);
+  vexkd::Frame frame(info);
+  vexkd::Calibration calibration(info);
+  int before = 0;
+  for (int moment = 0; moment < 2; ++moment) {
+    before = allocations;
+    frame.clear();
+    for (int sweep = 0; sweep < 4; ++sweep) frame.add_sweep({values});
+    for (const char* camera : {"CAM_A", "CAM_B"}) {
+      frame.set_image(camera, pixels);
+      calibration.set_camera(camera, {1}, vexkd::kIdentity);
+    }
+    check(frame.check().ok() && calibration.check().ok(), "a frame can be filled again");
+  }
+  check(allocations == before, "a frame that is filled again allocates nothing");
+}
+
 void check_detection(const char* bundle, const vexkd::Options& options) {
   vexkd::Result<vexkd::Perception> opened = vexkd::Perception::open(bundle, options);
   if (!opened.ok()) return check_refused(opened.status(), VEXKD_OK, "");
@@ -173,6 +204,7 @@ int main(int count, char** arguments) {
   check_calibration();
   check_frame();
   check_sweeps();
+  check_reuse();
   check_detection(arguments[1], options);
   check_failures(options);
   return broken;

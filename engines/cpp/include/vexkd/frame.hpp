@@ -6,6 +6,7 @@
 #include <array>
 #include <limits>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -35,7 +36,7 @@ struct Sweep {
 namespace detail {
 
 /** Where `name` stands in `names`; their number if it does not. */
-inline size_t position(const std::vector<std::string>& names, const std::string& name) {
+inline size_t position(const std::vector<std::string>& names, std::string_view name) {
   return static_cast<size_t>(std::find(names.begin(), names.end(), name) - names.begin());
 }
 
@@ -45,10 +46,10 @@ inline bool whole_points(size_t floats, int32_t stride) {
   return floats % size == 0 && floats / size <= static_cast<size_t>(std::numeric_limits<int32_t>::max());
 }
 
-inline std::string listed(const std::vector<std::string>& names) {
-  std::string text;
-  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
-  return text.empty() ? "none" : text;
+inline std::string unknown_camera(std::string_view name, const std::vector<std::string>& names) {
+  std::string listed;
+  for (const std::string& known : names) listed += (listed.empty() ? "" : ", ") + known;
+  return "there is no camera " + std::string(name) + " in this model; it has: " + (listed.empty() ? "none" : listed);
 }
 
 }  // namespace detail
@@ -102,13 +103,13 @@ class Frame {
   }
 
   /** (image_height, image_width, 3) RGB of one camera, rows dense, host memory. */
-  void set_image(const std::string& camera, Span<const uint8_t> pixels) {
+  void set_image(std::string_view camera, Span<const uint8_t> pixels) {
     const size_t view = detail::position(cameras_, camera);
     if (view == cameras_.size()) {
-      return refuse("there is no camera " + camera + " in this model; it has: " + detail::listed(cameras_));
+      return refuse(detail::unknown_camera(camera, cameras_));
     }
     if (pixels.size() != image_bytes_) {
-      return refuse("the image of " + camera + " has " + std::to_string(pixels.size()) + " bytes, expected " +
+      return refuse("the image of " + cameras_[view] + " has " + std::to_string(pixels.size()) + " bytes, expected " +
                     std::to_string(image_bytes_) + " (height x width x RGB)");
     }
     images_[view] = pixels.data();
@@ -178,12 +179,10 @@ class Calibration {
 
   /** `intrinsics` for the pixels of the raw image; `camera_to_ego` from the camera at its own time to ego at the
    * LiDAR's. */
-  void set_camera(const std::string& camera, const Matrix3& intrinsics, const Matrix4& camera_to_ego) {
+  void set_camera(std::string_view camera, const Matrix3& intrinsics, const Matrix4& camera_to_ego) {
     const size_t view = detail::position(cameras_, camera);
     if (view == cameras_.size()) {
-      if (fault_.empty()) {
-        fault_ = "there is no camera " + camera + " in this model; it has: " + detail::listed(cameras_);
-      }
+      if (fault_.empty()) fault_ = detail::unknown_camera(camera, cameras_);
       return;
     }
     set_[view] = true;
