@@ -26,7 +26,7 @@ bool decode(std::FILE* file, ErrorExit& exit, Image& image) {
   jpeg_decompress_struct decoder;
   decoder.err = jpeg_std_error(&exit.manager);
   exit.manager.error_exit = leave;
-  exit.manager.emit_message = [](j_common_ptr, int) {};
+  exit.manager.output_message = [](j_common_ptr) {};  // warnings are counted, not printed
   jpeg_create_decompress(&decoder);
   if (setjmp(exit.jump) != 0) {
     jpeg_destroy_decompress(&decoder);

@@ -155,6 +155,7 @@ void check_detection(const char* bundle, const vexkd::Options& options) {
   check(info.task == vexkd::Task::detection && info.cameras.empty() && info.class_names.size() == 2, "info");
   check(info.backend_kind == vexkd::Backend::onnxruntime_cpu && info.point_capacity > 4, "info of a backend");
 
+  check(model.update_calibration(vexkd::Calibration(info)).ok(), "nothing to calibrate is no failure");
   const std::vector<float> points{5, 0, 0, .5f, 0, -5, 0, 0, .75f, 0, 0, 3, 0, .25f, 0, 0, -3, 0, .625f, 0};
   vexkd::Frame frame(info);
   frame.set_points(points);

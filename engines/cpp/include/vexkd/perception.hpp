@@ -85,8 +85,10 @@ class Perception {
 
   const Info& info() const noexcept { return info_; }
 
-  /** For the frames that follow; before every frame where ego motion between camera and LiDAR counts. */
+  /** For the frames that follow; before every frame where ego motion between camera and LiDAR counts. A model without
+   * cameras has nothing to update. */
   Status update_calibration(const Calibration& calibration) {
+    if (info_.cameras.empty()) return Status();
     Status status = calibration.check();
     if (!status.ok()) return status;
     const vexkd_calibration raw = calibration.raw();
