@@ -10,11 +10,13 @@ from vexkd import __version__
 from vexkd.cli import data
 from vexkd.cli.ablate import ablate
 from vexkd.cli.bench import bench
+from vexkd.cli.cmake_dir import cmake_dir
 from vexkd.cli.demo import demo
 from vexkd.cli.doctor import doctor
 from vexkd.cli.eval import eval_
 from vexkd.cli.export import export
 from vexkd.cli.infer import infer
+from vexkd.cli.onnxruntime_path import onnxruntime_path
 from vexkd.cli.train import train
 from vexkd.cli.viz import viz
 from vexkd.plugins.errors import UserError
@@ -66,3 +68,5 @@ app.command(name="viz")(viz)
 app.command(name="ablate")(ablate)
 app.command(name="demo")(demo)
 app.command(name="doctor")(doctor)
+app.command(name="cmake-dir")(cmake_dir)
+app.command(name="onnxruntime-path")(onnxruntime_path)

@@ -29,13 +29,13 @@ import multiprocessing
 
 def work(number):
     import vexkd.export
-    from vexkd.plugins.library import kernels
-    return kernels().vexkd_abi_version() + number
+    from vexkd.plugins.library import ABI_VERSION, kernels
+    return kernels().vexkd_abi_version() - ABI_VERSION + number
 
 if __name__ == "__main__":
     for method in ("spawn", "fork"):
         with multiprocessing.get_context(method).Pool(1) as pool:
-            assert pool.map(work, [1]) == [2]
+            assert pool.map(work, [1]) == [1]
 """
 
 
@@ -141,11 +141,16 @@ def test_wheel_is_one_namespace_with_all_modules_and_no_sources(
     for room in ROOMS:
         modules = {str(path.relative_to(checkout)) for path in (checkout / room).rglob("*.py")}
         assert {f"vexkd/{module}" for module in modules if "/harness/" not in module} <= names
-    assert {f"vexkd/native/lib/{LIBRARY}", "vexkd/native/include/vexkd/types.h"} <= names
+    native = {name.removeprefix("vexkd/native/") for name in names if name.startswith("vexkd/native/")}
+    package = {f"lib/cmake/vexkd/vexkd{part}.cmake" for part in ("Config", "ConfigVersion", "Targets")}
+    headers = {"include/vexkd/types.h", "include/vexkd/perception.h", "include/vexkd/perception.hpp"}
+    assert {f"lib/{LIBRARY}", "lib/pkgconfig/vexkd.pc", *headers, *package} <= native
+    assert "lib/libvexkd.so" not in native  # a link, which a wheel would hold as a second library
     assert sum(name.endswith("types.h") for name in names) == 1
     recipes = [f"vexkd/{path.relative_to(checkout)}" for path in (checkout / "configs").rglob("*.yaml")]
     assert recipes and set(recipes) <= names
-    assert not any(name.endswith((".cpp", ".cu", ".hpp", ".cuh", ".map")) for name in names)
+    sources = {name for name in names if name.endswith((".cpp", ".cu", ".hpp", ".cuh", ".map"))}
+    assert all(name.startswith("vexkd/native/include/vexkd/") for name in sources)
     assert "py3-none" in distributions[1].name
 
 
@@ -171,6 +176,21 @@ def test_imports_from_the_root_of_the_checkout(installed: Path, checkout: Path) 
     assert "Usage" in run(installed, "-m", "vexkd", "--help", cwd=checkout)
     test = "tests/plugins/test_kernels_pillar_max.py::test_no_channels_and_no_points"
     assert "1 passed" in run(installed, "-m", "pytest", "-q", test, cwd=checkout)
+
+
+def test_a_cpp_project_links_against_the_installed_package(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "CMakeLists.txt").write_text(
+        "cmake_minimum_required(VERSION 3.20)\nproject(user LANGUAGES CXX)\nfind_package(vexkd 0.1 REQUIRED)\n"
+        "add_executable(user user.cpp)\ntarget_link_libraries(user PRIVATE vexkd::vexkd)\n"
+    )
+    (tmp_path / "user.cpp").write_text(
+        "#include <cstdio>\n#include <vexkd/perception.hpp>\nint main() { std::puts(vexkd_version()); }\n"
+    )
+    prefix = run(installed, "-m", "vexkd", "cmake-dir", cwd=tmp_path).strip()
+    assert Path(prefix) == site_packages(installed) / "vexkd" / "native"
+    run("cmake", "-S", tmp_path, "-B", tmp_path / "build", f"-DCMAKE_PREFIX_PATH={prefix}", cwd=tmp_path)
+    run("cmake", "--build", tmp_path / "build", cwd=tmp_path)
+    assert run(tmp_path / "build" / "user", cwd=tmp_path) == "0.1.0\n"
 
 
 def test_worker_processes(installed: Path, checkout: Path, tmp_path: Path) -> None:
