@@ -28,7 +28,6 @@ from vexkd.engines.bundle import (
 )
 from vexkd.models.perception import Perception
 from vexkd.plugins.files import sha256
-from vexkd.plugins.postprocess import NUSCENES_RADII
 from vexkd.training.run import save_run
 
 CAPACITY = 512
@@ -79,7 +78,7 @@ def make_bundle(folder: Path, scale: float = 1.0) -> Bundle:
         ),
         camera=None,
         points=PointInput(capacity=CAPACITY, sweeps=0, own_vehicle=1.0),
-        selection=Selection(score_threshold=0.3, radii=NUSCENES_RADII, groups=tuple(range(10))),
+        selection=Selection(score_threshold=0.3, radii=(2.0, 0.5), groups=(0, 1)),
         source=Source(
             run="runs/by-hand",
             weights_sha256="0" * 64,

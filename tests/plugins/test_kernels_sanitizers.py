@@ -1,4 +1,4 @@
-"""The kernels and their C ABI under sanitizers: builds and runs ``sanitize.cpp``."""
+"""The C ABI under sanitizers: the kernels get hostile arguments, the runtime hostile manifests."""
 
 import os
 import shutil
@@ -7,24 +7,51 @@ import sys
 from pathlib import Path
 
 import pytest
+from bundle_contents import DETECTION, SEGMENTATION, SENSORS, content, signed
 
 CHECKOUT = Path(__file__).parents[2]
 CMAKE = shutil.which("cmake", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
 
+pytestmark = pytest.mark.skipif(CMAKE is None or shutil.which("c++") is None, reason="no CMake or no C++ compiler")
 
-@pytest.mark.skipif(CMAKE is None or shutil.which("c++") is None, reason="no CMake or no C++ compiler")
-@pytest.mark.parametrize("sanitizers", ["address,undefined", "thread"])
-def test_hostile_arguments_and_contents_harm_nothing(sanitizers: str, tmp_path: Path) -> None:
-    options = (f"-DVEXKD_SANITIZE={sanitizers}", "-DVEXKD_CUDA=OFF", "--log-level=ERROR")
+
+@pytest.fixture(scope="module", params=["address,undefined", "thread"])
+def build(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with the programs of cmake/sanitize.cmake."""
+    sanitizers, folder = request.param, tmp_path_factory.mktemp("sanitized")
+    options = (f"-DVEXKD_SANITIZE={sanitizers}", "-DVEXKD_CUDA=OFF", f"-DPython_EXECUTABLE={sys.executable}")
     configured = subprocess.run(
-        [str(CMAKE), "-S", CHECKOUT, "-B", tmp_path, *options], capture_output=True, text=True, timeout=120
+        [str(CMAKE), "-S", CHECKOUT, "-B", folder, *options, "--log-level=ERROR"],
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert configured.returncode == 0, configured.stderr
     built = subprocess.run(
-        [str(CMAKE), "--build", tmp_path, "--parallel", "2"], capture_output=True, text=True, timeout=600
+        [str(CMAKE), "--build", folder, "--parallel", "2"], capture_output=True, text=True, timeout=600
     )
     if built.returncode != 0 and "cannot find" in built.stderr + built.stdout:
         pytest.skip(f"this compiler has no {sanitizers} sanitizer")
     assert built.returncode == 0, built.stdout[-3000:] + built.stderr[-3000:]
-    ran = subprocess.run([tmp_path / "vexkd_sanitize", "60"], capture_output=True, text=True, timeout=300)
-    assert ran.returncode == 0 and "0 failures" in ran.stdout, ran.stdout[-3000:] + ran.stderr[-6000:]
+    return folder
+
+
+def run(*command: str | Path) -> str:
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-6000:]
+    return ran.stdout
+
+
+def test_hostile_arguments_and_contents_harm_nothing(build: Path) -> None:
+    assert "0 failures" in run(build / "vexkd_sanitize", "60")
+
+
+@pytest.mark.parametrize("build", ["address,undefined"], indirect=True)
+def test_hostile_manifests_harm_nothing(build: Path, tmp_path: Path) -> None:
+    manifests = []
+    for task in (DETECTION, SEGMENTATION):
+        for sensors in SENSORS:
+            manifests.append(tmp_path / f"{task}-{'-'.join(sensors)}.json")
+            manifests[-1].write_bytes(signed(content(task, sensors)))
+    told = run(build / "vexkd_fuzz_manifest", "20000", "1", *manifests)
+    assert told.startswith("20000 inputs: status 0: ") and "status 21: " in told and "status 22: " in told

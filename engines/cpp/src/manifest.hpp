@@ -14,6 +14,7 @@ namespace vexkd::runtime {
 
 inline constexpr int kSchemaVersion = 3;
 inline constexpr size_t kMaxManifestBytes = size_t{1} << 20;
+inline constexpr const char *kManifest = "manifest.json", *kModel = "model.onnx", *kPluginLibrary = "libvexkd.so";
 
 enum class Task { detection, segmentation };
 enum class ElementType { uint8, int32, float32 };
@@ -72,11 +73,13 @@ struct Manifest {
   std::string sha256;
 };
 
-// Parse and check the text of a manifest.json; `path` is the bundle's, for messages.
+// Parse and check the text of a manifest.json, of kMaxManifestBytes at most; `path` is the bundle's, for messages.
 // Fails with DAMAGED for what is no manifest or contradicts itself, INCOMPATIBLE for another schema version.
 Manifest parse_manifest(std::string_view text, const std::string& path);
 
 // The command that makes such a bundle again, without its output folder.
 std::string remake(const Manifest& manifest);
+// What to do about a bundle whose manifest cannot say how it was made.
+std::string remake_unknown(const std::string& path);
 
 }  // namespace vexkd::runtime

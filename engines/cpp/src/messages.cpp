@@ -1,5 +1,6 @@
 #include "messages.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <exception>
 #include <new>
@@ -28,6 +29,7 @@ void set_message(std::string_view message) noexcept {
   }
   std::memmove(t_message, message.data(), size);  // it may be the kept message itself
   if (cut) size += kCut.copy(t_message + size, kCut.size());
+  std::replace_if(t_message, t_message + size, [](unsigned char c) { return c < ' ' || c == 0x7F; }, '?');  // one line
   t_message[size] = '\0';
 }
 

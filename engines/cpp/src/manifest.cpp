@@ -1,0 +1,579 @@
+#include "manifest.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <initializer_list>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "failure.hpp"
+#include "vexkd/perception.h"
+
+namespace vexkd::runtime {
+namespace {
+
+using json = nlohmann::json;
+
+constexpr int kMaxDepth = 32;
+constexpr size_t kMaxReason = 1000;  // bytes; a hostile manifest may have names of a megabyte
+constexpr double kMaxMetres = 1 << 20;
+constexpr const char* kPointColumns[] = {"x", "y", "z", "intensity", "age"};
+
+// Why a manifest is refused; parse_manifest adds the file and the command.
+struct Refusal {
+  std::string reason;
+};
+
+struct BadJson {
+  std::string reason;
+};
+
+[[noreturn]] void refuse(const std::string& place, const std::string& reason) {
+  throw Refusal{place.empty() ? reason : place + ": " + reason};
+}
+
+// A value and where it stands in the manifest, as "inputs.0.shape". The words of refusals are pydantic's.
+struct Value {
+  const json& content;
+  std::string place;
+
+  Value item(size_t index) const { return {content[index], place + "." + std::to_string(index)}; }
+};
+
+class Object {
+ public:
+  Object(const Value& value, const char* type) : content_(value.content), place_(value.place) {
+    if (!content_.is_object()) refuse(place_, std::string("Input should be a valid dictionary or instance of ") + type);
+  }
+
+  std::optional<Value> find(const char* key) {
+    known_.insert(key);
+    const auto found = content_.find(key);
+    if (found == content_.end()) return std::nullopt;
+    return Value{*found, inside(key)};
+  }
+
+  Value at(const char* key) {
+    std::optional<Value> value = find(key);
+    if (!value) refuse(inside(key), "Field required");
+    return *value;
+  }
+
+  // To be called when all fields were asked for: others are refused.
+  void finish() const {
+    for (const auto& [key, value] : content_.items()) {
+      if (known_.count(key) == 0) refuse(inside(key), "Extra inputs are not permitted");
+    }
+  }
+
+  const std::string& place() const { return place_; }
+
+ private:
+  std::string inside(const std::string& key) const { return place_.empty() ? key : place_ + "." + key; }
+
+  const json& content_;
+  std::string place_;
+  std::set<std::string> known_;
+};
+
+std::string text(const Value& value) {
+  if (!value.content.is_string()) refuse(value.place, "Input should be a valid string");
+  std::string content = value.content.get<std::string>();
+  const auto is_control = [](unsigned char c) { return c < ' ' || c == 0x7F; };
+  if (std::any_of(content.begin(), content.end(), is_control)) refuse(value.place, "holds a control character");
+  return content;
+}
+
+bool is_digest(const std::string& digits) {
+  return digits.size() == 64 && digits.find_first_not_of("0123456789abcdef") == std::string::npos;
+}
+
+std::string digest(const Value& value) {
+  if (!value.content.is_string()) refuse(value.place, "Input should be a valid string");
+  std::string digits = value.content.get<std::string>();
+  if (!is_digest(digits)) refuse(value.place, "String should match pattern '^[0-9a-f]{64}$'");
+  return digits;
+}
+
+// Index of the word among `words`.
+size_t choice(const Value& value, std::initializer_list<const char*> words) {
+  const auto found = std::find(words.begin(), words.end(), value.content);
+  if (found != words.end()) return static_cast<size_t>(found - words.begin());
+  std::string expected;
+  size_t left = words.size();
+  for (const char* word : words) {
+    --left;
+    expected += std::string("'") + word + (left == 0 ? "'" : left == 1 ? "' or " : "', ");
+  }
+  refuse(value.place, "Input should be " + expected);
+}
+
+int64_t whole(const Value& value, int64_t low, int64_t high) {
+  if (!value.content.is_number_integer()) refuse(value.place, "Input should be a valid integer");
+  const bool beyond = value.content.is_number_unsigned() && value.content.get<uint64_t>() > uint64_t{INT64_MAX};
+  const int64_t number = beyond ? INT64_MAX : value.content.get<int64_t>();
+  if (number < low) refuse(value.place, "Input should be greater than or equal to " + std::to_string(low));
+  if (beyond || number > high) refuse(value.place, "Input should be less than or equal to " + std::to_string(high));
+  return number;
+}
+
+int32_t count(const Value& value) { return static_cast<int32_t>(whole(value, 0, INT32_MAX)); }
+int32_t size(const Value& value) { return static_cast<int32_t>(whole(value, 1, INT32_MAX)); }
+
+// Finite, for JSON has no other number.
+double number(const Value& value) {
+  if (!value.content.is_number()) refuse(value.place, "Input should be a valid number");
+  return value.content.get<double>();
+}
+
+double number(const Value& value, double low, double high) {
+  const double found = number(value);
+  const auto told = [](double limit) { return std::to_string(static_cast<int64_t>(limit)); };
+  if (!(found >= low)) refuse(value.place, "Input should be greater than or equal to " + told(low));
+  if (!(found <= high)) refuse(value.place, "Input should be less than or equal to " + told(high));
+  return found;
+}
+
+double metres(const Value& value) { return number(value, -kMaxMetres, kMaxMetres); }
+float length(const Value& value) { return static_cast<float>(number(value, 0, kMaxMetres)); }
+
+template <typename Read>
+auto list(const Value& value, size_t least, Read read) {
+  if (!value.content.is_array()) refuse(value.place, "Input should be a valid tuple");
+  std::vector<decltype(read(value))> items;
+  for (size_t i = 0; i < value.content.size(); ++i) items.push_back(read(value.item(i)));
+  if (items.size() < least) {
+    refuse(value.place, "Tuple should have at least " + std::to_string(least) + " item after validation, not " +
+                            std::to_string(items.size()));
+  }
+  return items;
+}
+
+template <typename T, typename Read>
+void pair(const Value& value, Read read, T (&items)[2]) {
+  if (!value.content.is_array()) refuse(value.place, "Input should be a valid tuple");
+  const size_t found = value.content.size();
+  for (size_t i = 0; i < 2; ++i) {
+    if (i >= found) refuse(value.place + "." + std::to_string(i), "Field required");
+    items[i] = read(value.item(i));
+  }
+  if (found > 2)
+    refuse(value.place, "Tuple should have at most 2 items after validation, not " + std::to_string(found));
+}
+
+template <typename Read>
+void each_entry(const Value& value, Read read) {
+  if (!value.content.is_object()) refuse(value.place, "Input should be a valid dictionary");
+  for (const auto& [key, entry] : value.content.items()) read(key, Value{entry, value.place + "." + key});
+}
+
+std::vector<std::string> names(const Value& value) {
+  std::vector<std::string> found = list(value, 1, text);
+  std::set<std::string> seen;
+  for (const std::string& name : found) {
+    if (!seen.insert(name).second) refuse(value.place, name + " is listed twice");
+  }
+  return found;
+}
+
+template <typename Sizes>
+bool fits_int32(const Sizes& sizes) {
+  __int128 product = 1;
+  for (const auto size : sizes) {
+    product *= size;  // both below 2^31, so far
+    if (product > INT32_MAX) return false;
+  }
+  return true;
+}
+
+const std::string kTooMany = "more than " + std::to_string(INT32_MAX) + " ";
+
+Tensor read_tensor(const Value& value) {
+  Object section(value, "Tensor");
+  Tensor tensor;
+  tensor.name = text(section.at("name"));
+  tensor.shape = list(section.at("shape"), 0, [](const Value& side) { return whole(side, 1, INT32_MAX); });
+  tensor.type = static_cast<ElementType>(choice(section.at("dtype"), {"uint8", "int32", "float32"}));
+  text(section.at("unit"));
+  section.finish();
+  if (!fits_int32(tensor.shape)) refuse(section.place(), kTooMany + "elements");
+  return tensor;
+}
+
+GridSection read_grid(const Value& value) {
+  Object section(value, "Grid");
+  GridSection grid;
+  pair(section.at("x"), metres, grid.x);
+  pair(section.at("y"), metres, grid.y);
+  pair(section.at("z"), metres, grid.z);
+  grid.cell = metres(section.at("cell"));
+  grid.height = size(section.at("height"));
+  grid.width = size(section.at("width"));
+  section.finish();
+  const auto low = [&](int end) {
+    return std::array<float, 3>{static_cast<float>(grid.x[end]), static_cast<float>(grid.y[end]),
+                                static_cast<float>(grid.z[end])};
+  };
+  const std::array<float, 3> begin = low(0), end = low(1);
+  const float range[6] = {begin[0], begin[1], begin[2], end[0], end[1], end[2]};
+  const float cell[2] = {static_cast<float>(grid.cell), static_cast<float>(grid.cell)};
+  vexkd_grid made;
+  if (vexkd_make_grid(range, cell, &made) != VEXKD_OK) refuse(section.place(), "x, y, z and cell make no grid");
+  if (made.height != grid.height || made.width != grid.width) {
+    refuse(section.place(), "height and width are " + std::to_string(grid.height) + " and " +
+                                std::to_string(grid.width) + ", but x, y and cell make " + std::to_string(made.height) +
+                                " and " + std::to_string(made.width));
+  }
+  return grid;
+}
+
+std::string told(const int32_t (&size)[2]) {
+  return "[" + std::to_string(size[0]) + ", " + std::to_string(size[1]) + "]";
+}
+
+CameraSection read_camera(const Value& value) {
+  Object section(value, "CameraInput");
+  CameraSection camera;
+  camera.cameras = names(section.at("cameras"));
+  pair(section.at("raw_size"), size, camera.raw_size);
+  pair(section.at("image_size"), size, camera.image_size);
+  pair(section.at("feature_size"), size, camera.feature_size);
+  camera.stride = size(section.at("stride"));
+  camera.depths = list(section.at("depths"), 1, length);
+  pair(section.at("z"), metres, camera.z);
+  section.finish();
+  const int32_t made[2] = {camera.image_size[0] / camera.stride, camera.image_size[1] / camera.stride};
+  if (!std::equal(made, made + 2, camera.feature_size)) {
+    refuse(section.place(),
+           "feature_size is " + told(camera.feature_size) + ", but image_size and stride make " + told(made));
+  }
+  const float range[6] = {0, 0, static_cast<float>(camera.z[0]), 1, 1, static_cast<float>(camera.z[1])};
+  const float cell[2] = {1, 1};
+  vexkd_grid grid;
+  if (vexkd_make_grid(range, cell, &grid) != VEXKD_OK) refuse(section.place(), "z is no range of heights");
+  if (!fits_int32(std::array<size_t, 4>{camera.cameras.size(), camera.depths.size(), static_cast<size_t>(made[0]),
+                                        static_cast<size_t>(made[1])})) {
+    refuse(section.place(), kTooMany + "frustum points");
+  }
+  return camera;
+}
+
+PointSection read_points(const Value& value) {
+  Object section(value, "PointInput");
+  PointSection points;
+  points.capacity = size(section.at("capacity"));
+  points.sweeps = count(section.at("sweeps"));
+  points.own_vehicle = length(section.at("own_vehicle"));
+  if (const std::optional<Value> columns = section.find("columns")) {
+    const std::vector<std::string> found = list(*columns, 0, text);
+    if (!std::equal(found.begin(), found.end(), std::begin(kPointColumns), std::end(kPointColumns))) {
+      std::string told;
+      for (const std::string& name : found) told += (told.empty() ? "" : ", ") + name;
+      refuse(columns->place, "must be x, y, z, intensity, age, got " + told);
+    }
+  }
+  section.finish();
+  return points;
+}
+
+SelectionSection read_selection(const Value& value) {
+  Object section(value, "Selection");
+  SelectionSection selection;
+  selection.score_threshold = static_cast<float>(number(section.at("score_threshold"), 0, 1));
+  selection.radii = list(section.at("radii"), 0, length);
+  selection.groups = list(section.at("groups"), 0,
+                          [](const Value& group) { return static_cast<int32_t>(whole(group, -1, INT32_MAX)); });
+  section.finish();
+  if (selection.radii.size() != selection.groups.size()) {
+    refuse(section.place(), "radii and groups are one per class, got " + std::to_string(selection.radii.size()) +
+                                " and " + std::to_string(selection.groups.size()));
+  }
+  return selection;
+}
+
+// The run's name; the rest of source is for people.
+std::string read_source(const Value& value) {
+  Object section(value, "Source");
+  const std::string run = text(section.at("run"));
+  digest(section.at("weights_sha256"));
+  const Value commit = section.at("git_commit");
+  if (!commit.content.is_null()) text(commit);
+  for (const char* key : {"vexkd", "torch", "onnx", "stage"}) text(section.at(key));
+  section.finish();
+  return run;
+}
+
+void check_parity(const Value& value) {
+  Object section(value, "Parity");
+  text(section.at("inputs"));
+  text(section.at("runtime"));
+  each_entry(section.at("outputs"), [](const std::string&, const Value& entry) {
+    Object output(entry, "OutputParity");
+    number(output.at("max_abs"));
+    number(output.at("max_rel"));
+    output.finish();
+  });
+  const Value boxes = section.at("boxes");
+  if (!boxes.content.is_null()) {
+    Object parity(boxes, "BoxParity");
+    for (const char* key : {"count", "ties", "unmatched"}) count(parity.at(key));
+    for (const char* key : {"max_centre", "max_score"}) number(parity.at(key));
+    parity.finish();
+  }
+  section.finish();
+}
+
+void check_cost(const Value& value) {
+  Object section(value, "Cost");
+  number(section.at("gflops"));
+  each_entry(section.at("gflops_by_operator"), [](const std::string&, const Value& entry) { number(entry); });
+  whole(section.at("parameters"), 0, INT64_MAX);
+  section.finish();
+}
+
+EngineSection read_engine(const Value& value) {
+  Object section(value, "Engine");
+  EngineSection engine;
+  engine.target = text(section.at("target"));
+  engine.file = text(section.at("file"));
+  const Value flavour = section.at("flavour");
+  choice(flavour, {"tensorrt", "tensorrt_rtx"});
+  engine.flavour = flavour.content.get<std::string>();
+  engine.version = text(section.at("version"));
+  engine.compute_capability = text(section.at("compute_capability"));
+  engine.plugin_library_sha256 = digest(section.at("plugin_library_sha256"));
+  count(section.at("plugin_layers"));
+  section.finish();
+  return engine;
+}
+
+bool is_plain_name(const std::string& name) {
+  constexpr const char* kLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+  return !name.empty() && name.size() <= 255 && std::strchr("._-", name[0]) == nullptr &&
+         name.find_first_not_of(kLetters) == std::string::npos && name != kManifest;
+}
+
+std::map<std::string, std::string> read_files(const Value& value) {
+  std::map<std::string, std::string> files;
+  each_entry(value, [&](const std::string& name, const Value& entry) {
+    if (!entry.content.is_string()) refuse(entry.place, "Input should be a valid string");
+    files[name] = entry.content.get<std::string>();
+  });
+  for (const auto& [name, digits] : files) {
+    if (!is_plain_name(name)) refuse(value.place, "'" + name + "' is no plain file name inside the bundle");
+    if (!is_digest(digits)) refuse(value.place, name + " has a malformed sha256 '" + digits + "'");
+  }
+  return files;
+}
+
+std::string joined(const std::vector<std::string>& parts) {
+  std::string all;
+  for (const std::string& part : parts) all += (all.empty() ? "" : ", ") + part;
+  return all;
+}
+
+void check_files(const Manifest& manifest) {
+  std::vector<std::string> needed = {kModel}, missing, foreign;
+  for (const EngineSection& engine : manifest.engines) needed.push_back(engine.file);
+  if (!manifest.engines.empty()) needed.push_back(kPluginLibrary);
+  for (const std::string& name : needed) {
+    if (manifest.files.count(name) == 0) missing.push_back(name);
+  }
+  if (!missing.empty()) refuse("", joined(missing) + " not listed in files");
+  for (const EngineSection& engine : manifest.engines) {
+    if (engine.plugin_library_sha256 != manifest.files.at(kPluginLibrary)) foreign.push_back(engine.file);
+  }
+  if (!foreign.empty()) {
+    refuse("", joined(foreign) + " was built with another plugin library than the one listed");
+  }
+}
+
+void check_sections(const Manifest& manifest, const std::vector<std::string>& sensors) {
+  const std::vector<std::string> camera = {"camera"}, lidar = {"lidar"}, both = {"camera", "lidar"};
+  if (sensors != camera && sensors != lidar && sensors != both) {
+    refuse("", "sensors must be camera, lidar or both, in this order");
+  }
+  if ((sensors != lidar) != manifest.camera.has_value()) {
+    refuse("", "the section camera belongs to a model with a camera, and only there");
+  }
+  if ((sensors != camera) != manifest.points.has_value()) {
+    refuse("", "the section points belongs to a model with a lidar, and only there");
+  }
+  if ((manifest.task == Task::detection) != manifest.selection.has_value()) {
+    refuse("", "the section selection belongs to detection, and only there");
+  }
+  if (manifest.selection && manifest.selection->radii.size() != manifest.classes.size()) {
+    refuse("", "selection is for " + std::to_string(manifest.selection->radii.size()) + " classes, the model has " +
+                   std::to_string(manifest.classes.size()));
+  }
+}
+
+std::vector<Tensor> expected_inputs(const Manifest& manifest) {
+  std::vector<Tensor> expected;
+  if (manifest.camera) {
+    const CameraSection& camera = *manifest.camera;
+    const auto views = static_cast<int64_t>(camera.cameras.size()), bins = static_cast<int64_t>(camera.depths.size());
+    const int64_t cells = static_cast<int64_t>(manifest.grid.height) * manifest.grid.width;
+    expected.push_back({"images", {views, camera.raw_size[0], camera.raw_size[1], 3}, ElementType::uint8});
+    expected.push_back(
+        {"frustum_points", {views * bins * camera.feature_size[0] * camera.feature_size[1]}, ElementType::int32});
+    expected.push_back({"frustum_starts", {cells + 1}, ElementType::int32});
+  }
+  if (manifest.points) {
+    expected.push_back({"points", {manifest.points->capacity, VEXKD_POINT_SIZE}, ElementType::float32});
+    expected.push_back({"count", {1}, ElementType::int32});
+  }
+  return expected;
+}
+
+// With the number of boxes or the size of the map as the first output has it: it stands nowhere else.
+std::vector<Tensor> expected_outputs(const Manifest& manifest) {
+  const std::vector<int64_t> first = manifest.outputs.empty() ? std::vector<int64_t>{} : manifest.outputs[0].shape;
+  if (manifest.task == Task::segmentation) {
+    const bool is_map = first.size() == 3;
+    const auto classes = static_cast<int64_t>(manifest.classes.size());
+    return {{"logits", {classes, is_map ? first[1] : 1, is_map ? first[2] : 1}, ElementType::float32}};
+  }
+  const int64_t boxes = first.empty() ? 1 : first[0];
+  return {{"boxes", {boxes, 9}, ElementType::float32},
+          {"scores", {boxes}, ElementType::float32},
+          {"labels", {boxes}, ElementType::int32}};
+}
+
+std::string told(const std::vector<Tensor>& tensors) {
+  constexpr const char* kTypes[] = {"uint8", "int32", "float32"};
+  std::vector<std::string> parts;
+  for (const Tensor& tensor : tensors) {
+    std::vector<std::string> sides;
+    for (const int64_t side : tensor.shape) sides.push_back(std::to_string(side));
+    parts.push_back(tensor.name + " " + kTypes[static_cast<int>(tensor.type)] + " [" + joined(sides) + "]");
+  }
+  return parts.empty() ? "none" : joined(parts);
+}
+
+void check_tensors(const char* what, const std::vector<Tensor>& found, const std::vector<Tensor>& expected) {
+  const auto same = [](const Tensor& a, const Tensor& b) {
+    return a.name == b.name && a.type == b.type && a.shape == b.shape;
+  };
+  if (!std::equal(found.begin(), found.end(), expected.begin(), expected.end(), same)) {
+    refuse("", std::string(what) + " are " + told(found) + ", but task and sections make them " + told(expected));
+  }
+}
+
+template <typename Section>
+std::optional<Section> optional(const Value& value, Section (*read)(const Value&)) {
+  return value.content.is_null() ? std::nullopt : std::optional<Section>(read(value));
+}
+
+Manifest read_manifest(const json& content) {
+  Object section(Value{content, ""}, "Manifest");
+  Manifest manifest;
+  section.at("schema_version");
+  manifest.task = choice(section.at("task"), {"detection", "segmentation"}) == 0 ? Task::detection : Task::segmentation;
+  const auto sensor = [](const Value& value) {
+    choice(value, {"camera", "lidar"});
+    return value.content.get<std::string>();
+  };
+  const std::vector<std::string> sensors = list(section.at("sensors"), 0, sensor);
+  manifest.precision = choice(section.at("precision"), {"fp32", "fp16"}) == 0 ? "fp32" : "fp16";
+  manifest.grid = read_grid(section.at("grid"));
+  manifest.classes = names(section.at("classes"));
+  manifest.inputs = list(section.at("inputs"), 0, read_tensor);
+  manifest.outputs = list(section.at("outputs"), 0, read_tensor);
+  manifest.camera = optional(section.at("camera"), read_camera);
+  manifest.points = optional(section.at("points"), read_points);
+  manifest.selection = optional(section.at("selection"), read_selection);
+  manifest.run = read_source(section.at("source"));
+  check_parity(section.at("parity"));
+  check_cost(section.at("cost"));
+  if (const std::optional<Value> engines = section.find("engines")) manifest.engines = list(*engines, 0, read_engine);
+  manifest.files = read_files(section.at("files"));
+  const std::optional<Value> sha256 = section.find("sha256");
+  manifest.sha256 = sha256 ? digest(*sha256) : std::string(64, '0');
+  section.finish();
+  check_files(manifest);
+  check_sections(manifest, sensors);
+  check_tensors("inputs", manifest.inputs, expected_inputs(manifest));
+  check_tensors("outputs", manifest.outputs, expected_outputs(manifest));
+  return manifest;
+}
+
+// What JSON itself allows and no more: the parser would end at a zero byte, skip a byte order mark and take the last of
+// equal keys.
+json parse_json(std::string_view text) {
+  if (text.find('\0') != std::string_view::npos) throw BadJson{"it holds a zero byte"};
+  if (text.substr(0, 3) == "\xEF\xBB\xBF") throw BadJson{"it begins with a byte order mark"};
+  std::vector<std::set<std::string>> keys;
+  const auto check = [&](int depth, json::parse_event_t event, json& parsed) {
+    if (depth > kMaxDepth) throw BadJson{"it is nested deeper than " + std::to_string(kMaxDepth) + " levels"};
+    if (event == json::parse_event_t::object_start) keys.emplace_back();
+    if (event == json::parse_event_t::object_end) keys.pop_back();
+    if (event == json::parse_event_t::key) {
+      std::string key = parsed.get<std::string>();
+      if (!keys.back().insert(key).second) throw BadJson{key + " is listed twice"};
+    }
+    return true;
+  };
+  try {
+    return json::parse(text, check);
+  } catch (const json::parse_error& error) {
+    throw BadJson{"wrong syntax at byte " + std::to_string(error.byte)};
+  } catch (const json::out_of_range&) {
+    throw BadJson{"a number is out of range"};
+  }
+}
+
+void check_schema(const json& content, const std::string& path, const std::string& again) {
+  const json version = content.is_object() ? content.value("schema_version", json()) : json();
+  if (!version.is_number_integer()) {
+    fail(VEXKD_DAMAGED, path + "/" + kManifest + " names no schema version, so it is no bundle's manifest; " + again);
+  }
+  if (version == kSchemaVersion) return;
+  const std::string told =
+      path + " has manifest schema " + version.dump() + ", this VeXKD reads " + std::to_string(kSchemaVersion);
+  if (version < kSchemaVersion) fail(VEXKD_INCOMPATIBLE, told + "; " + again);
+  fail(VEXKD_INCOMPATIBLE, told + ": it was written by a newer one; update with: pip install --upgrade vexkd");
+}
+
+std::string shortened(std::string reason) {
+  if (reason.size() <= kMaxReason) return reason;
+  size_t size = kMaxReason;
+  while (size > 0 && (reason[size] & 0xC0) == 0x80) --size;  // not within a character of UTF-8
+  return reason.substr(0, size) + "...";
+}
+
+}  // namespace
+
+size_t Tensor::elements() const {
+  size_t product = 1;
+  for (const int64_t side : shape) product *= static_cast<size_t>(side);
+  return product;
+}
+
+size_t Tensor::bytes() const { return elements() * (type == ElementType::uint8 ? 1 : 4); }
+
+Manifest parse_manifest(std::string_view text, const std::string& path) {
+  const std::string file = path + "/" + kManifest, again = remake_unknown(path);
+  try {
+    const json content = parse_json(text);
+    check_schema(content, path, again);
+    return read_manifest(content);
+  } catch (const BadJson& bad) {
+    fail(VEXKD_DAMAGED, file + " is not valid JSON (" + shortened(bad.reason) + "); " + again);
+  } catch (const Refusal& refusal) {
+    fail(VEXKD_DAMAGED, file + " is damaged: " + shortened(refusal.reason) + "; " + again);
+  }
+}
+
+std::string remake(const Manifest& manifest) {
+  std::string command = "vexkd export " + manifest.run;
+  if (manifest.precision == "fp16") command += " --fp16";
+  for (const EngineSection& engine : manifest.engines) command += " --target " + engine.target;
+  return command;
+}
+
+std::string remake_unknown(const std::string& path) {
+  return "export the run again with: vexkd export RUN --out " + path;
+}
+
+}  // namespace vexkd::runtime
