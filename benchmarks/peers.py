@@ -114,9 +114,9 @@ def spconv_voxelizer(limits: Sequence[float], cell: Sequence[float]) -> Callable
 
 def onnx_bev_pool(inputs: dict[str, NDArray[Any]], height: int, width: int, threads: int) -> Callable[[], Any]:
     """ONNX Runtime running the function body of a ``BevPool`` node."""
-    import onnxruntime
     from onnx import TensorProto, helper
 
+    from vexkd.engines.onnx_session import OnnxRuntime
     from vexkd.export import operators
 
     operators.register_schemas()
@@ -130,10 +130,8 @@ def onnx_bev_pool(inputs: dict[str, NDArray[Any]], height: int, width: int, thre
     imports = [helper.make_opsetid("", operators.OPSET), helper.make_opsetid(operators.DOMAIN, operators.VERSION)]
     graph = helper.make_graph([node], "pool", given, [result])
     model = helper.make_model(graph, opset_imports=imports, functions=operators.functions(), ir_version=10)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return lambda: session.run(None, inputs)
+    runtime = OnnxRuntime(model.SerializeToString(), "cpu", threads, operators="bodies")
+    return lambda: runtime.run(inputs)
 
 
 def greedy_circles(

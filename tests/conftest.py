@@ -18,3 +18,19 @@ def real_data() -> Path:
     if not (root / "v1.0-mini").is_dir():
         pytest.skip(f"no real nuScenes keyframe at {root}; set VEXKD_REAL_DATA")
     return root
+
+
+@pytest.fixture
+def model_as_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file where every ONNX Runtime session of the test leaves its model as it runs it."""
+    import onnxruntime
+
+    file, plain = tmp_path / "as-run.onnx", onnxruntime.SessionOptions
+
+    def options() -> onnxruntime.SessionOptions:
+        made = plain()
+        made.optimized_model_filepath = str(file)
+        return made
+
+    monkeypatch.setattr(onnxruntime, "SessionOptions", options)
+    return file

@@ -1,15 +1,15 @@
 """Function bodies of the operators, run by ONNX Runtime on two threads, against the numpy reference."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
+from onnx_nodes import Outputs, node_model
 
+from vexkd.engines.onnx_session import OnnxRuntime
 from vexkd.export import operators
 from vexkd.plugins.reference.bev_pool import bev_pool as reference_bev_pool
 from vexkd.plugins.reference.pillar_max import pillar_max as reference_pillar_max
@@ -18,29 +18,13 @@ from vexkd.plugins.reference.voxelize import voxelize as reference_voxelize
 RANGE = (-4.0, -2.0, -1.0, 4.0, 6.0, 3.0)
 CELL = (0.5, 1.0)
 HEIGHT, WIDTH = 8, 16
-Outputs = dict[str, tuple[int, Sequence[int]]]
 
 
 def run_node(name: str, inputs: dict[str, NDArray[Any]], outputs: Outputs, **attributes: Any) -> list[NDArray[Any]]:
-    operators.register_schemas()
-    node = helper.make_node(
-        name, list(inputs), list(outputs), domain=operators.DOMAIN, **operators.PLUGIN_ATTRIBUTES, **attributes
-    )
-    given = [
-        helper.make_tensor_value_info(key, helper.np_dtype_to_tensor_dtype(value.dtype), value.shape)
-        for key, value in inputs.items()
-    ]
-    results = [helper.make_tensor_value_info(key, kind, shape) for key, (kind, shape) in outputs.items()]
-    graph = helper.make_graph([node], name, given, results)
-    imports = [helper.make_opsetid("", operators.OPSET), helper.make_opsetid(operators.DOMAIN, operators.VERSION)]
-    bodies = [body for body in operators.functions() if body.name == name]
-    model = helper.make_model(graph, opset_imports=imports, functions=bodies, ir_version=10)
+    model = node_model(name, inputs, outputs, **attributes)
     onnx.checker.check_model(model, full_check=True)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 2
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    result: list[NDArray[Any]] = session.run(None, inputs)
-    return result
+    found = OnnxRuntime(model, "cpu", threads=2, operators="bodies").run(inputs)
+    return [found[name] for name in outputs]
 
 
 def voxelize(points: NDArray[np.float32], count: int, cell: tuple[float, float] = CELL) -> list[NDArray[Any]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 PLUGINS = HERE.parents[1]
 KERNELS = PLUGINS / "kernels"
+BUILD_INFO = ("VERSION", "CUDA_VERSION", "CUDA_CODE", "TENSORRT_BUILD")
 LAUNCH = re.compile(r"(\w+)<<<([^;]+?), kBlock, 0, stream>>>\(([^;]*)\);")
 
 
@@ -51,6 +52,7 @@ def build_from(folder: Path, given: list[Path], compiler: str = "c++", flags: tu
     includes = [HERE / "include", KERNELS, PLUGINS / "include"]
     # Fortified jumps would take the switch to another fibre's stack for an error.
     command = [compiler, "-std=c++17", "-shared", "-fPIC", "-ffp-contract=off", "-U_FORTIFY_SOURCE", *flags]
+    command += [f'-DVEXKD_{name}="emulated"' for name in BUILD_INFO]
     command += [f"-I{path}" for path in includes] + [str(path) for path in sources] + ["-o", str(library)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:

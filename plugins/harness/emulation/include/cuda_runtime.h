@@ -21,6 +21,7 @@ typedef int cudaError_t;
 typedef struct CUstream_st* cudaStream_t;
 constexpr cudaError_t cudaSuccess = 0;
 inline cudaError_t cudaGetLastError() { return cudaSuccess; }
+inline const char* cudaGetErrorName(cudaError_t) { return "cudaSuccess"; }
 inline cudaError_t cudaMemsetAsync(void* data, int value, size_t size, cudaStream_t) {
   std::memset(data, value, size);
   return cudaSuccess;
