@@ -34,8 +34,8 @@ VEXKD_API vexkd_status vexkd_image_transform(const int32_t* raw_size, const int3
  *   det = (m[0][0] * c_00 + m[0][1] * c_01) + m[0][2] * c_02, inverse[j][i] = c_ij / det.
  *
  * VEXKD_INVALID_ARGUMENT: views < 0; a value that is not finite, of an input or of a result; intrinsics or a transform
- * that are singular, |det| <= 2^-40 times the product of the lengths of the three rows (cameras have 1e-6 and more); a
- * camera_to_ego that is no pose as types.h has it.
+ * that are singular, |det| <= 2^-40 times the product of the lengths of the three rows (real ones have 1e-3 and more);
+ * a camera_to_ego that is no pose as types.h has it.
  */
 VEXKD_API vexkd_status vexkd_camera_rays(const double* intrinsics, const double* camera_to_ego,
                                          const double* transforms, int32_t views, float* rays, float* origins);
