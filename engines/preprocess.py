@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from vexkd.engines.bundle import Bundle, CameraInput, Grid, remake
 from vexkd.plugins.errors import UserError
 from vexkd.plugins.frustum import camera_rays, frustum_index, image_transform
-
-POINT_SIZE = 5
+from vexkd.plugins.points import POINT_SIZE
+from vexkd.plugins.points import pad_points as pad_cloud
 
 
 class Frame(Protocol):
@@ -53,10 +53,8 @@ def pad_points(points: NDArray[np.float32], capacity: int) -> PaddedPoints:
     """
     if points.ndim != 2 or points.shape[1] != POINT_SIZE:
         raise UserError(f"points must be (N, {POINT_SIZE}): x, y, z, intensity, age; got {list(points.shape)}")
-    count = min(len(points), capacity)
-    padded = np.zeros((capacity, POINT_SIZE), np.float32)
-    padded[:count] = points[:count]
-    return PaddedPoints(padded, np.array([count], np.int32), len(points) - count)
+    padded = pad_cloud(points.astype(np.float32, copy=False), capacity)
+    return PaddedPoints(padded.points, np.array([padded.count], np.int32), padded.dropped)
 
 
 def frustum_inputs(

@@ -2,11 +2,15 @@
 
 import ctypes
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vexkd.plugins.library import FrustumShape, call, cpu_workspace, dense, make_grid, pointer
+from vexkd.plugins.library import FrustumShape, KernelError, call, cpu_workspace, dense, make_grid, pointer
+
+MAX_SIDE = 2**15
+"""Pixels of an image's side, at most."""
 
 
 def image_transform(raw_size: tuple[int, int], image_size: tuple[int, int]) -> NDArray[np.float64]:
@@ -20,13 +24,15 @@ def image_transform(raw_size: tuple[int, int], image_size: tuple[int, int]) -> N
         raw_size: (H, W) of the camera's image in pixels.
         image_size: (h, w) of the prepared image in pixels.
 
+    Raises:
+        ValueError: a side is not from 1 to 32768.
+
     """
-    scale = max(image_size[0] / raw_size[0], image_size[1] / raw_size[1])
-    resized = [round(size * scale) for size in raw_size]
-    scales = [resized[axis] / raw_size[axis] for axis in (0, 1)]
-    crops = [resized[0] - image_size[0], (resized[1] - image_size[1]) // 2]
-    shifts = [0.5 * scales[axis] - 0.5 - crops[axis] for axis in (0, 1)]
-    return np.array([[scales[1], 0.0, shifts[1]], [0.0, scales[0], shifts[0]], [0.0, 0.0, 1.0]])
+    if not all(1 <= side <= MAX_SIDE for side in (*raw_size, *image_size)):
+        raise ValueError(f"image sides must be 1 to {MAX_SIDE} pixels, got {raw_size} and {image_size}")
+    sizes, transform = np.array([raw_size, image_size], np.int32), np.empty((3, 3))
+    call("image_transform", pointer(sizes[0]), pointer(sizes[1]), pointer(transform))
+    return transform
 
 
 def camera_rays(
@@ -36,23 +42,25 @@ def camera_rays(
 
     Args:
         intrinsics: (V, 3, 3) of the raw images.
-        camera_to_ego: (V, 4, 4) rigid, metres.
+        camera_to_ego: (V, 4, 4), metres; a pose, which augmentation may have mirrored and scaled.
         image_transforms: (V, 3, 3) from raw to prepared pixels.
 
     Returns:
         rays (V, 3, 3) float32 and origins (V, 3) float32; composed in float64, rounded once.
 
     Raises:
-        ValueError: intrinsics or an image transform cannot be inverted.
+        ValueError: a wrong shape, a matrix that is singular or not finite, or a camera_to_ego that is no pose.
 
     """
-    intrinsics, image_transforms = intrinsics.astype(np.float64), image_transforms.astype(np.float64)
+    given = (intrinsics, camera_to_ego, image_transforms)
+    matrices = _Calibration(*(np.ascontiguousarray(matrix, np.float64) for matrix in given))
+    views = len(matrices.intrinsics)
+    for name, value in matrices._asdict().items():
+        dense(value, np.float64, (views, *_IDENTITY[name].shape), name)
     try:
-        to_camera = np.linalg.inv(intrinsics) @ np.linalg.inv(image_transforms)
-    except np.linalg.LinAlgError as error:
-        raise ValueError("intrinsics and image transforms must be invertible, got a singular matrix") from error
-    rays = camera_to_ego[:, :3, :3].astype(np.float64) @ to_camera
-    return rays.astype(np.float32), camera_to_ego[:, :3, 3].astype(np.float32)
+        return _compose(*matrices)
+    except KernelError as error:
+        raise ValueError(_fault(matrices)) from error
 
 
 def frustum_index(
@@ -99,3 +107,41 @@ def frustum_index(
     workspace = cpu_workspace("frustum_index", ctypes.byref(shape), ctypes.byref(grid))
     call("frustum_index_cpu", *inputs, pointer(points), pointer(starts), threads, *workspace)
     return points, starts
+
+
+class _Calibration(NamedTuple):
+    """Matrices (V, ...) of all cameras, float64."""
+
+    intrinsics: NDArray[np.float64]
+    camera_to_ego: NDArray[np.float64]
+    image_transforms: NDArray[np.float64]
+
+
+_IDENTITY = {"intrinsics": np.eye(3), "camera_to_ego": np.eye(4), "image_transforms": np.eye(3)}
+_EXPECTED = {
+    "intrinsics": "finite and not singular",
+    "camera_to_ego": "finite, with a last row of 0, 0, 0, 1 and a rotation before it, to 1e-3",
+    "image_transforms": "finite and not singular",
+}
+
+
+def _compose(
+    intrinsics: NDArray[np.float64], camera_to_ego: NDArray[np.float64], image_transforms: NDArray[np.float64]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    views = len(intrinsics)
+    rays, origins = np.empty((views, 3, 3), np.float32), np.empty((views, 3), np.float32)
+    inputs = (pointer(intrinsics), pointer(camera_to_ego), pointer(image_transforms), views)
+    call("camera_rays", *inputs, pointer(rays), pointer(origins))
+    return rays, origins
+
+
+def _fault(matrices: _Calibration) -> str:
+    """What the kernel does not like: the first matrix that it refuses beside identities."""
+    for name, expected in _EXPECTED.items():
+        for view, matrix in enumerate(getattr(matrices, name)):
+            alone = {**_IDENTITY, name: matrix}
+            try:
+                _compose(*(np.ascontiguousarray(each)[None] for each in alone.values()))
+            except KernelError:
+                return f"{name} of camera {view} must be {expected}, got {matrix.tolist()}"
+    return "calibration and image transforms compose to rays beyond the range of float32"

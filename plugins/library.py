@@ -46,6 +46,12 @@ _OTHERS = {
     "rotated_iou_cpu": "pipipi",
     "prepare_images_cpu": "ppppipi",
     "prepare_images_cuda": "ppppipp",
+    "image_transform": "ppp",
+    "camera_rays": "pppipp",
+    "accumulate_sweeps_cpu": "piipppi",
+    "pad_points": "piippp",
+    "select_boxes_cpu": "pppifppipppz",
+    "select_boxes_cpu_workspace": "ip",
 }
 _QUERIES = {
     "voxelize": "iip",
@@ -93,11 +99,24 @@ class ImageShape(ctypes.Structure):
     _fields_ = tuple((name, ctypes.c_int32) for name in ("views", "raw_height", "raw_width", "height", "width"))
 
 
+class SweepRecord(ctypes.Structure):
+    """vexkd_sweep of accumulate_sweeps.h."""
+
+    _fields_ = (
+        ("points", ctypes.c_void_p),
+        *((name, ctypes.c_int32) for name in ("count", "stride")),
+        *((name, ctypes.c_float) for name in ("intensity_scale", "age")),
+        ("sensor_to_ego", ctypes.c_void_p),
+        ("own_vehicle", ctypes.c_float),
+    )
+
+
 STRUCTS: dict[str, type[ctypes.Structure]] = {
     "vexkd_grid": Grid,
     "vexkd_bev_pool_shape": BevPoolShape,
     "vexkd_frustum_shape": FrustumShape,
     "vexkd_image_shape": ImageShape,
+    "vexkd_sweep": SweepRecord,
 }
 
 

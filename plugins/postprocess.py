@@ -1,11 +1,13 @@
-"""From the decoded boxes of a network to those that are reported."""
+"""From the decoded boxes of a network to those that are reported; semantics in include/vexkd/select_boxes.h."""
 
+import ctypes
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vexkd.plugins.nms import BOX_SIZE, nms
+from vexkd.plugins.library import call, cpu_workspace, pointer
+from vexkd.plugins.nms import BOX_SIZE
 
 NUSCENES_RADII = (2.0, 3.0, 3.0, 3.0, 3.0, 0.5, 0.8, 0.8, 0.35, 0.35)
 """Metres within which two boxes of one class are one object, in the order of ``vexkd.classes.DETECTION_CLASSES``.
@@ -59,22 +61,11 @@ def select_boxes(
         raise ValueError(f"labels must lie in 0..{len(radii) - 1}, got {labels.min()}..{labels.max()}")
     centres = np.zeros((len(boxes), BOX_SIZE), np.float32)
     centres[:, :2] = boxes[:, :2]
-    least = max(score_threshold, LEAST_SCORE)
-    kept = nms(centres, scores.astype(np.float32), labels.astype(np.int32), "circle", radii, least).astype(np.int64)
-    stays = _best_names(centres[kept, :2], labels[kept], np.asarray(groups), np.asarray(radii, np.float32))
-    return kept[stays]
-
-
-def _best_names(
-    centres: NDArray[np.float32], labels: NDArray[np.integer], groups: NDArray[np.integer], radii: NDArray[np.float32]
-) -> NDArray[np.bool_]:
-    """Which of the boxes (M,), best first, are not a better one's object under another class of its group."""
-    apart = np.square(centres[:, None].astype(np.float64) - centres).sum(axis=-1)
-    reach = np.maximum(radii[labels].astype(np.float64), 0.0)
-    rivals = (apart < np.square(np.minimum(reach[:, None], reach))) & (groups[labels][:, None] == groups[labels])
-    rivals &= labels[:, None] != labels
-    better = np.tril(rivals, -1)
-    stays = np.ones(len(labels), np.bool_)
-    for box in np.flatnonzero(better.any(axis=1)):
-        stays[box] = not (better[box] & stays).any()
-    return stays
+    confidence, classes = np.ascontiguousarray(scores, np.float32), np.ascontiguousarray(labels, np.int32)
+    names, limits = np.asarray(groups, np.int32), np.asarray(radii, np.float32)
+    kept, count = np.empty(len(boxes), np.int32), ctypes.c_int32()
+    inputs = (pointer(centres), pointer(confidence), pointer(classes), len(boxes), score_threshold)
+    outputs = (pointer(kept), ctypes.byref(count))
+    workspace = cpu_workspace("select_boxes", len(boxes))
+    call("select_boxes_cpu", *inputs, pointer(names), pointer(limits), len(limits), *outputs, *workspace)
+    return kept[: count.value].astype(np.int64)

@@ -194,6 +194,26 @@ vexkd_status check_suppression(const float* boxes, const float* scores, const in
   });
 }
 
+bool is_pose(const double* matrix) {
+  constexpr double kTolerance = 1e-3;
+  if (!std::all_of(matrix, matrix + 16, [](double value) { return std::isfinite(value); })) return false;
+  for (int column = 0; column < 4; ++column) {
+    if (std::abs(matrix[12 + column] - (column == 3 ? 1 : 0)) > kTolerance) return false;
+  }
+  const auto dot = [&](int i, int j) {
+    const double *a = matrix + 4 * i, *b = matrix + 4 * j;
+    return (a[0] * b[0] + a[1] * b[1]) + a[2] * b[2];
+  };
+  const double square = ((dot(0, 0) + dot(1, 1)) + dot(2, 2)) / 3;
+  if (!(square > 0)) return false;
+  for (int i = 0; i < 3; ++i) {
+    for (int j = i; j < 3; ++j) {
+      if (!(std::abs(dot(i, j) - (i == j ? square : 0)) <= kTolerance * square)) return false;
+    }
+  }
+  return true;
+}
+
 ResizedSize resized_size(const vexkd_image_shape& shape) {
   const double scale = std::max(static_cast<double>(shape.height) / shape.raw_height,
                                 static_cast<double>(shape.width) / shape.raw_width);
@@ -201,21 +221,26 @@ ResizedSize resized_size(const vexkd_image_shape& shape) {
   return {resized(shape.raw_height), resized(shape.raw_width)};
 }
 
-vexkd_status check_image_preparation(const uint8_t* images, const vexkd_image_shape* shape, const float* mean,
-                                     const float* deviation, vexkd_dtype dtype, const void* prepared) {
-  constexpr int64_t kChannels = 3;
+vexkd_status check_image_sides(const vexkd_image_shape& shape) {
   constexpr int32_t kMaxSide = 1 << 15;
-  if (shape == nullptr || mean == nullptr || deviation == nullptr) return VEXKD_NULL_POINTER;
-  if (check_dtype(dtype) != VEXKD_OK || shape->views < 0) return VEXKD_INVALID_ARGUMENT;
-  for (int32_t side : {shape->raw_height, shape->raw_width, shape->height, shape->width}) {
+  for (int32_t side : {shape.raw_height, shape.raw_width, shape.height, shape.width}) {
     if (side < 1) return VEXKD_INVALID_ARGUMENT;
     if (side > kMaxSide) return VEXKD_TOO_LARGE;
   }
   // An extreme aspect ratio: the longer axis of the resized image is at most 2^30 pixels, the shorter may vanish.
-  const ResizedSize resized = resized_size(*shape);
-  if (resized.width < shape->width || resized.height < shape->height) return VEXKD_INVALID_ARGUMENT;
+  const ResizedSize resized = resized_size(shape);
+  return resized.width >= shape.width && resized.height >= shape.height ? VEXKD_OK : VEXKD_INVALID_ARGUMENT;
+}
+
+vexkd_status check_image_preparation(const uint8_t* images, const vexkd_image_shape* shape, const float* mean,
+                                     const float* deviation, vexkd_dtype dtype, const void* prepared) {
+  constexpr int64_t kChannels = 3;
+  if (shape == nullptr || mean == nullptr || deviation == nullptr) return VEXKD_NULL_POINTER;
+  if (check_dtype(dtype) != VEXKD_OK || shape->views < 0) return VEXKD_INVALID_ARGUMENT;
+  vexkd_status status = check_image_sides(*shape);
+  if (status != VEXKD_OK) return status;
   const size_t size = dtype_size(dtype);
-  const vexkd_status status = check_buffers({
+  status = check_buffers({
       {images, product({shape->views, shape->raw_height, shape->raw_width, kChannels}), 1, kInput},
       {mean, kChannels * 4, 4, kInput},
       {deviation, kChannels * 4, 4, kInput},

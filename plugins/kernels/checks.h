@@ -116,11 +116,16 @@ vexkd_status check_suppression(const float* boxes, const float* scores, const in
                                vexkd_overlap overlap, const float* thresholds, int32_t group_count, const int32_t* kept,
                                const int32_t* kept_count, Buffer workspace);
 
+// True for a pose as types.h has it; reads 16 elements.
+bool is_pose(const double* matrix);
+
 // Size of the whole resized image, of which prepare_images keeps a crop.
 struct ResizedSize {
   int32_t height, width;
 };
 ResizedSize resized_size(const vexkd_image_shape& shape);
+// The sides, without the number of views.
+vexkd_status check_image_sides(const vexkd_image_shape& shape);
 // Looks at mean and deviation, which lie in host memory.
 vexkd_status check_image_preparation(const uint8_t* images, const vexkd_image_shape* shape, const float* mean,
                                      const float* deviation, vexkd_dtype dtype, const void* prepared);

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "cuda_error.h"
+#include "vexkd/accumulate_sweeps.h"
 #include "vexkd/bev_pool.h"
 #include "vexkd/executor.h"
 #include "vexkd/frustum_index.h"
@@ -27,6 +28,7 @@ constexpr Sized kStructs[] = {
     {"vexkd_bev_pool_shape", sizeof(vexkd_bev_pool_shape)},
     {"vexkd_frustum_shape", sizeof(vexkd_frustum_shape)},
     {"vexkd_image_shape", sizeof(vexkd_image_shape)},
+    {"vexkd_sweep", sizeof(vexkd_sweep)},
     {"vexkd_executor", sizeof(vexkd_executor)},
 };
 

@@ -1,5 +1,6 @@
 // The CPU kernels under sanitizers: every entry point with hostile arguments, and with valid arguments whose contents
 // are hostile, in buffers of exactly the size the headers ask for. Prints what failed; exit status 0 if nothing did.
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -7,16 +8,21 @@
 #include <initializer_list>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <random>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "cpus.h"
+#include "vexkd/accumulate_sweeps.h"
 #include "vexkd/bev_pool.h"
+#include "vexkd/camera_rays.h"
 #include "vexkd/frustum_index.h"
 #include "vexkd/nms.h"
 #include "vexkd/pillar_max.h"
 #include "vexkd/prepare_images.h"
+#include "vexkd/select_boxes.h"
 #include "vexkd/voxelize.h"
 
 namespace {
@@ -193,6 +199,67 @@ void prepare_images(int32_t threads) {
   EXPECT(vexkd_prepare_images_cpu(images, &shape, mean, deviation, VEXKD_F32, prepared, threads) == VEXKD_OK);
 }
 
+void camera_rays() {
+  const int32_t raw[2] = {hostile_int(1, 40), hostile_int(1, 40)}, image[2] = {hostile_int(1, 40), hostile_int(1, 40)};
+  Array<double> transform(9);
+  const vexkd_status transformed = vexkd_image_transform(raw, image, transform);
+  EXPECT((transformed == VEXKD_OK) == (transform[8] == 1));
+  const size_t views = static_cast<size_t>(pick(0, 3));
+  const auto wild = [](size_t count) { return Array<double>(count, [] { return hostile_float(-2, 2); }); };
+  auto intrinsics = wild(views * 9), transforms = wild(views * 9), poses = wild(views * 16);
+  // Mostly sound poses: beside a wild one nothing is composed.
+  for (size_t i = 0; i < poses.size && pick(0, 99) > 0; ++i) poses[i] = i % 16 % 5 == 0 ? 1 : 0;
+  Array<float> rays(views * 9), origins(views * 3);
+  const vexkd_status status =
+      vexkd_camera_rays(intrinsics, poses, transforms, static_cast<int32_t>(views), rays, origins);
+  EXPECT(status == VEXKD_OK || status == VEXKD_INVALID_ARGUMENT);
+  for (size_t i = 0; i < rays.size; ++i) EXPECT(std::isfinite(rays[i]));
+}
+
+void accumulate_sweeps(int32_t threads) {
+  static const double pose[16] = {0, -1, 0, 3, 1, 0, 0, -4, 0, 0, 1, 2, 0, 0, 0, 1};
+  std::vector<Array<float>> clouds;
+  std::vector<vexkd_sweep> sweeps;
+  int32_t total = 0;
+  for (int i = pick(0, 4); i > 0; --i) {
+    const int32_t count = pick(0, 1) == 0 ? pick(0, 9) : pick(0, 20000), stride = pick(4, 6);
+    clouds.push_back(floats(static_cast<size_t>(count) * stride, -2, 2));
+    sweeps.push_back({clouds.back(), count, stride, 255, 0.1F, pose, 1});
+    total += count;
+  }
+  const int32_t capacity = pick(0, std::max(total, 1) + 3);
+  Array<float> points(static_cast<size_t>(capacity) * 5), again(static_cast<size_t>(capacity) * 5);
+  Array<int32_t> count(1), dropped(1);
+  EXPECT(vexkd_accumulate_sweeps_cpu(sweeps.data(), static_cast<int32_t>(sweeps.size()), capacity, points, count,
+                                     dropped, threads) == VEXKD_OK);
+  EXPECT(count[0] >= 0 && count[0] <= capacity && dropped[0] >= 0 && count[0] + dropped[0] <= total);
+  EXPECT(vexkd_pad_points(points, capacity, capacity, again, count, dropped) == VEXKD_OK);
+  EXPECT(count[0] == capacity && dropped[0] == 0);
+}
+
+void select_boxes() {
+  const int32_t count = pick(0, 60), classes = pick(0, 5);
+  auto boxes = floats(static_cast<size_t>(count) * 9, -3, 3), scores = floats(count, 0, 1),
+       radii = floats(classes, 0, 3);
+  auto labels = ints(count, 0, classes), groups = ints(classes, 0, 2);
+  Array<int32_t> kept(count), kept_count(1);
+  EXPECT(vexkd_select_boxes_cpu(boxes, scores, labels, count, hostile_float(0, 1), groups, radii, classes, kept,
+                                kept_count, nullptr, 0) == VEXKD_OK);
+  for (int32_t i = 0; i < count; ++i) EXPECT((kept[i] >= 0) == (i < kept_count[0]) && kept[i] < count);
+}
+
+// What a cgroup's cpu.max says, and what it never should.
+void quotas() {
+  const auto is = [](const char* text, int32_t cpus) { return vexkd::quota_of(text) == std::optional<int32_t>(cpus); };
+  EXPECT(is("200000 100000\n", 2) && is("150000 100000", 2) && is("1000 100000", 1) && is("100000 100000", 1));
+  EXPECT(is("100001 100000", 2) && is("9223372036854775807 1", INT32_MAX) && is(" 50000\t20000 ", 3));
+  for (const char* none :
+       {"max 100000\n", "", "\n", "200000", "-1 100000", "0 100000", "100000 0", "100000 -1", "x y"}) {
+    EXPECT(!vexkd::quota_of(none));
+  }
+  EXPECT(vexkd::available_threads() >= 1);
+}
+
 // Sizes from a list of extremes in every place, buffers far too small: only a refusal keeps the kernels off them.
 void extreme_sizes() {
   const int32_t extremes[] = {INT32_MIN, -1, INT32_MAX, 1 << 30, 46341};
@@ -200,6 +267,8 @@ void extreme_sizes() {
   const vexkd_grid grid = grid_of(4, 2, 0.5F, 0.25F);
   auto* ints = reinterpret_cast<int32_t*>(memory);
   for (int32_t a : extremes) {
+    auto* doubles = reinterpret_cast<double*>(memory);
+    EXPECT(vexkd_camera_rays(doubles, doubles + 64, doubles + 128, a, memory[6], memory[7]) != VEXKD_OK);
     for (int32_t b : extremes) {
       EXPECT(vexkd_voxelize_cpu(memory[0], ints, a, b, &grid, VEXKD_F32, memory[2], ints + 512, 1, nullptr, 0) !=
              VEXKD_OK);
@@ -216,6 +285,11 @@ void extreme_sizes() {
       EXPECT(vexkd_frustum_index_cpu(memory[0], memory[1], memory[2], &frustum, &grid, ints + 512, ints + 576, 1,
                                      nullptr, 0) != VEXKD_OK);
       EXPECT(vexkd_rotated_iou_cpu(memory[0], a, memory[1], b, memory[4], 1) != VEXKD_OK);
+      const vexkd_sweep sweep = {memory[0], a, b, 1, 0, reinterpret_cast<double*>(memory[1]), 0};
+      EXPECT(vexkd_accumulate_sweeps_cpu(&sweep, 1, 4, memory[4], ints + 512, ints + 576, 1) != VEXKD_OK);
+      EXPECT(vexkd_pad_points(memory[0], a, b, memory[4], ints + 512, ints + 576) != VEXKD_OK);
+      EXPECT(vexkd_select_boxes_cpu(memory[0], memory[1], ints + 128, a, 0, ints + 192, memory[4], b, ints + 512,
+                                    ints + 576, nullptr, 0) != VEXKD_OK);
       const vexkd_image_shape image = {1, a, b, 2, 2};
       EXPECT(vexkd_prepare_images_cpu(reinterpret_cast<uint8_t*>(memory), &image, memory[1], memory[2], VEXKD_F32,
                                       memory[4], 1) != VEXKD_OK);
@@ -257,7 +331,10 @@ void rounds(int count) {
       frustum_index(threads);
       nms(threads);
       prepare_images(threads);
+      accumulate_sweeps(threads);
     }
+    camera_rays();
+    select_boxes();
   }
 }
 
@@ -286,6 +363,7 @@ void callers() {
 int main(int argc, char** argv) {
   extreme_sizes();
   extreme_pointers();
+  quotas();
   rounds(argc > 1 ? std::atoi(argv[1]) : 60);
   callers();
   std::printf("%d failures\n", failures);

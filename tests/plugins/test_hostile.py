@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vexkd.plugins.library import BevPoolShape, FrustumShape, Grid, ImageShape, kernels, make_grid
+from vexkd.plugins.library import BevPoolShape, FrustumShape, Grid, ImageShape, SweepRecord, kernels, make_grid
 
 OK, NULL, INVALID, TOO_LARGE, MISALIGNED, OVERLAP, SMALL = range(7)
 HUGE = 2**31 - 1
@@ -128,6 +128,47 @@ def prepare_images() -> Arguments:
     )  # fmt: skip
 
 
+def image_transform() -> Arguments:
+    return Arguments(
+        "vexkd_image_transform",
+        raw_size=np.array([9, 16], np.int32),
+        image_size=np.array([4, 8], np.int32),
+        transform=np.zeros((3, 3)),
+    )
+
+
+def camera_rays() -> Arguments:
+    return Arguments(
+        "vexkd_camera_rays",
+        intrinsics=np.stack([np.eye(3)] * 2), camera_to_ego=np.stack([np.eye(4)] * 2),
+        transforms=np.stack([np.eye(3)] * 2), views=2, rays=f32(2, 3, 3), origins=f32(2, 3),
+    )  # fmt: skip
+
+
+def accumulate_sweeps() -> Arguments:
+    return Arguments(
+        "vexkd_accumulate_sweeps_cpu",
+        sweeps=SweepRecord(SWEPT.ctypes.data, 6, 4, 255, 0.5, POSE.ctypes.data, 1.0), sweep_count=1, capacity=8,
+        points=f32(8, 5), count=i32(1), dropped=i32(1), threads=2,
+    )  # fmt: skip
+
+
+def pad_points() -> Arguments:
+    return Arguments(
+        "vexkd_pad_points",
+        cloud=f32(6, 5), point_count=6, capacity=8, points=f32(8, 5), count=i32(1), dropped=i32(1),
+    )  # fmt: skip
+
+
+def select_boxes() -> Arguments:
+    return Arguments(
+        "vexkd_select_boxes_cpu",
+        boxes=f32(4, 9), scores=f32(4), labels=i32(4), count=4, score_threshold=0.0, groups=i32(2), radii=f32(2),
+        class_count=2, kept=i32(4), kept_count=i32(1), workspace=workspace(), size=2**20,
+    )  # fmt: skip
+
+
+SWEPT, POSE = f32(6, 4), np.eye(4)
 ALL = (
     voxelize,
     pillar_max,
@@ -138,6 +179,11 @@ ALL = (
     nms,
     rotated_iou,
     prepare_images,
+    image_transform,
+    camera_rays,
+    accumulate_sweeps,
+    pad_points,
+    select_boxes,
 )
 OPTIONAL = ("workspace", "argmax", "grad_depth", "grad_context")
 
@@ -152,6 +198,11 @@ OUTPUTS = {
     nms: ("kept", "kept_count"),
     rotated_iou: ("iou",),
     prepare_images: ("prepared",),
+    image_transform: ("transform",),
+    camera_rays: ("rays", "origins"),
+    accumulate_sweeps: ("points", "count", "dropped"),
+    pad_points: ("points", "count", "dropped"),
+    select_boxes: ("kept", "kept_count"),
 }
 NO_ZERO = [("views", make) for make in (bev_pool, bev_pool_backward, frustum_index)]
 """Sizes that may be 0 in one shape and not in another."""
@@ -193,8 +244,9 @@ def test_overlapping_buffers(make: Callable[[], Arguments]) -> None:
             arguments = make()
             shared = arguments.values[name].ctypes.data
             assert arguments.call(**{output: shared}) == OVERLAP, (output, name)
-            if value.nbytes > 4:
-                assert arguments.call(**{output: shared + 4}) == OVERLAP, (output, name)
+            step = arguments.values[output].itemsize
+            if value.nbytes > step:
+                assert arguments.call(**{output: shared + step}) == OVERLAP, (output, name)
 
 
 @pytest.mark.parametrize("make", ALL)
@@ -206,7 +258,16 @@ def test_pointers_at_the_end_of_the_address_space(make: Callable[[], Arguments])
 
 @pytest.mark.parametrize("make", ALL)
 def test_negative_and_zero_sizes(make: Callable[[], Arguments]) -> None:
-    counts = ("count", "group_count", "first_count", "second_count")
+    counts = (
+        "count",
+        "group_count",
+        "first_count",
+        "second_count",
+        "sweep_count",
+        "point_count",
+        "class_count",
+        "views",
+    )
     for name in ("batch", "capacity", "points", "channels", "height", "width", *counts):
         if isinstance(make().values.get(name), int):
             assert make().call(**{name: -1}) == INVALID, name
@@ -271,9 +332,16 @@ def test_refused_calls_write_nothing(make: Callable[[], Arguments]) -> None:
     arguments = make()
     for name in OUTPUTS[make]:
         arguments.values[name].fill(7)
-    changes = {nms: {"overlap": 9}, rotated_iou: {"first_count": -1}}.get(make, {"dtype": 5})
-    if make is frustum_index:
-        changes = {"size": 1}
+    changes = {
+        nms: {"overlap": 9},
+        rotated_iou: {"first_count": -1},
+        frustum_index: {"size": 1},
+        image_transform: {"raw_size": i32(2)},
+        camera_rays: {"transforms": np.stack([np.eye(3), np.ones((3, 3))])},
+        accumulate_sweeps: {"sweeps": SweepRecord(SWEPT.ctypes.data, 6, 3, 255, 0.5, POSE.ctypes.data, 1.0)},
+        pad_points: {"point_count": -1},
+        select_boxes: {"size": 1},
+    }.get(make, {"dtype": 5})
     assert arguments.call(**changes) != OK
     for name in OUTPUTS[make]:
         assert (arguments.values[name] == 7).all()
@@ -287,7 +355,31 @@ def test_sizes_whose_bytes_overflow() -> None:
     assert voxelize().call(batch=HUGE, capacity=HUGE) == TOO_LARGE
 
 
-@pytest.mark.parametrize("make", [voxelize, pillar_max, bev_pool, bev_pool_backward, frustum_index, nms])
+def test_hostile_sweeps() -> None:
+    memory = f32(8, 5)
+    at = memory.ctypes.data
+    for expected, changes in (
+        (NULL, {"points": None}),
+        (NULL, {"sensor_to_ego": None}),
+        (OK, {"points": None, "count": 0}),
+        (INVALID, {"count": -1}),
+        (INVALID, {"stride": -4}),
+        (TOO_LARGE, {"count": HUGE, "stride": HUGE}),
+        (TOO_LARGE, {"points": 2**64 - 8}),
+        (MISALIGNED, {"points": SWEPT.ctypes.data + 1}),
+        (MISALIGNED, {"sensor_to_ego": POSE.ctypes.data + 4}),
+        (OVERLAP, {"points": at + 4}),
+        (OVERLAP, {"sensor_to_ego": at + 8}),
+    ):
+        arguments = accumulate_sweeps()
+        for name, value in changes.items():
+            setattr(arguments.values["sweeps"], name, value)
+        assert arguments.call(points=memory) == expected, changes
+    many = (SweepRecord * 3)(*[SweepRecord(64, 2**30, 4, 1, 0, POSE.ctypes.data, 0)] * 3)
+    assert accumulate_sweeps().call(sweeps=many, sweep_count=3, points=None, capacity=0) == TOO_LARGE
+
+
+@pytest.mark.parametrize("make", [voxelize, pillar_max, bev_pool, bev_pool_backward, frustum_index, nms, select_boxes])
 def test_workspace_queries_refuse_and_answer(make: Callable[[], Arguments]) -> None:
     queries = {
         voxelize: ("batch", "capacity", "grid"),
@@ -296,6 +388,7 @@ def test_workspace_queries_refuse_and_answer(make: Callable[[], Arguments]) -> N
         bev_pool_backward: ("dtype", "shape"),
         frustum_index: ("shape", "grid"),
         nms: ("count",),
+        select_boxes: ("count",),
     }
     arguments = make()
     given = [_raw(arguments.values[name]) for name in queries[make]] + ([1] if make is pillar_max else [])

@@ -15,8 +15,8 @@ from vexkd.data.map_labels import MapLabels
 from vexkd.data.root import open_root, split_tokens
 from vexkd.data.sample import Sample
 from vexkd.data.scan import LIDAR, camera_matrix, check_sizes, poses, scan, sensor_record, sweep_records
-from vexkd.geometry import POINT_SIZE
 from vexkd.plugins.errors import UserError
+from vexkd.plugins.points import Sweep, accumulate_sweeps
 
 logger = logging.getLogger(__name__)
 
@@ -132,27 +132,25 @@ class NuScenesDataset:
 
     def _points(self, keyframe: dict[str, Any], ego_to_global: NDArray[np.float64]) -> NDArray[np.float32]:
         global_to_ego = np.linalg.inv(ego_to_global)
-        parts = []
+        sweeps = []
         for record in sweep_records(self.nusc, keyframe, self.config.sweeps):
-            raw = read_points(Path(self.nusc.dataroot) / record["filename"])
-            raw = raw[(np.abs(raw[:, :2]) >= OWN_VEHICLE).any(axis=1) | ~np.isfinite(raw[:, :2]).all(axis=1)]
             to_ego, sweep_to_global = poses(self.nusc, record)
             if record is not keyframe:
                 to_ego = global_to_ego @ sweep_to_global @ to_ego
-            part = np.empty((len(raw), POINT_SIZE), np.float32)
-            part[:, :3] = raw[:, :3] @ to_ego[:3, :3].T + to_ego[:3, 3]
-            part[:, 3] = raw[:, 3] / np.float32(255)
-            part[:, 4] = (keyframe["timestamp"] - record["timestamp"]) * 1e-6
-            parts.append(part)
-        points = np.concatenate(parts)
-        dropped = len(points) - self.config.max_points
-        if dropped > 0 and not self._reported_overflow:
+            raw = read_points(Path(self.nusc.dataroot) / record["filename"])
+            age = (keyframe["timestamp"] - record["timestamp"]) * 1e-6
+            sweeps.append(Sweep(raw, to_ego, age, own_vehicle=OWN_VEHICLE))
+        # Never more rows than points: a cloud is often far smaller than max_points, and may stay in the cache.
+        capacity = min(sum(len(sweep.points) for sweep in sweeps), self.config.max_points)
+        # One thread: several processes load at the same time.
+        cloud = accumulate_sweeps(sweeps, capacity, threads=1)
+        if cloud.dropped > 0 and not self._reported_overflow:
             self._reported_overflow = True
             logger.warning(
                 "keyframe %s has %d points, data.max_points is %d: the oldest %d are dropped (said once)",
-                keyframe["sample_token"], len(points), self.config.max_points, dropped,
+                keyframe["sample_token"], cloud.count + cloud.dropped, self.config.max_points, cloud.dropped,
             )  # fmt: skip
-        return points[: self.config.max_points]
+        return cloud.points[: cloud.count]
 
     def _cameras(
         self, token: str, ego_to_global: NDArray[np.float64]

@@ -5,6 +5,9 @@
  * Cell arithmetic: binary32, in this order, each step correctly rounded, no fused multiply-add, no reciprocal:
  *   ix = floor((x - x_min) / cell_x), in range if 0 <= ix < width (compared as floats); iy likewise;
  *   z is in range if z_min <= z < z_max.
+ * Pose: a (4, 4) f64 matrix, row-major, of a rigid motion in metres, column vectors. Each entry point that takes one
+ *   wants it finite, its last row (0, 0, 0, 1) to 1e-3, and the lengths and angles of its upper left (3, 3) those of a
+ *   rotation to 1e-3. Reflections and one scale for all axes pass: augmentation mirrors and scales the scene.
  *
  * Rules of all entry points:
  * - They return a status and never throw, abort or print. An output is written only when the status is VEXKD_OK;
