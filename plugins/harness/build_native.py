@@ -31,7 +31,7 @@ HIDDEN = ("-fPIC", "-fvisibility=hidden", "-fvisibility-inlines-hidden")
 SECTIONS = ("-ffunction-sections", "-fdata-sections")
 HOST_FLAGS = ("-std=gnu++17", "-O3", "-DNDEBUG", *HIDDEN, *SECTIONS, "-ffp-contract=off", "-pthread")
 KERNEL_FLAGS = ("-fno-math-errno", "-fno-trapping-math")
-LINK_FLAGS = ("-znodelete", "-zdefs", "--exclude-libs=ALL", "--gc-sections")
+LINK_FLAGS = ("-znodelete", "-zdefs", "--exclude-libs=ALL", "--gc-sections", "-Bsymbolic")
 STATIC = ("-static-libstdc++", "-static-libgcc")
 
 
