@@ -6,8 +6,8 @@
 
 namespace {
 
-constexpr float kIntensityScale = 1.0f / 255;  // nuScenes' intensity is 0..255
-constexpr size_t kPointFloats = 5;             // x, y, z, intensity, ring
+constexpr float kIntensityScale = 255;  // nuScenes' raw units of the intensity 1
+constexpr size_t kPointFloats = 5;      // x, y, z, intensity, ring
 
 // From the sensor at its own time to ego at the moment's: through the world, where ego has moved.
 Matrix4 to_ego(const Record& sensor, const Moment& moment) {

@@ -57,7 +57,7 @@ class Reader:
         raw = self.take(int(stride * count), np.float32).reshape(int(count), int(stride))
         raw = raw[(np.abs(raw[:, :2]) >= own_vehicle).any(axis=1)]
         xyz = raw[:, :3] @ pose[:3, :3].T + pose[:3, 3]
-        return np.column_stack([xyz, raw[:, 3] * scale, np.full(len(raw), age)]).astype(np.float32)
+        return np.column_stack([xyz, raw[:, 3] / np.float32(scale), np.full(len(raw), age)]).astype(np.float32)
 
     def moment(self, cameras: int) -> Moment:
         time = self.number()

@@ -29,7 +29,7 @@ struct Sweep {
   int32_t stride = VEXKD_POINT_SIZE;  ///< floats per point, at least 4
   Matrix4 sensor_to_ego = kIdentity;  ///< the sensor at its own time to ego at the keyframe's: ego motion is in it
   float age = 0;                      ///< seconds before the keyframe, 0 or more
-  float intensity_scale = 1;          ///< brings intensity to 0..1: 1/255 for nuScenes
+  float intensity_scale = 1;          ///< raw units of the intensity 1: 255 for nuScenes
   float own_vehicle = 0;              ///< Info::own_vehicle where own points are still in it
 };
 
