@@ -49,7 +49,7 @@ class OnnxRuntime:
         options = onnxruntime.SessionOptions()  # type: ignore[attr-defined]
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
-        ran_by = _choose_operators(options, device, threads, operators)
+        ran_by = choose_operators(options, device, threads, operators)
         source, name = (str(model), str(model)) if isinstance(model, Path) else (model, "the model")
         try:
             self._session = onnxruntime.InferenceSession(  # type: ignore[attr-defined]
@@ -68,8 +68,8 @@ class OnnxRuntime:
         return dict(zip(self._outputs, self._session.run(self._outputs, inputs), strict=True))
 
 
-def _choose_operators(options: Any, device: str, threads: int, operators: Operators) -> str:
-    """Register the native operators where they are wanted and of use; what runs, in words."""
+def choose_operators(options: Any, device: str, threads: int, operators: Operators) -> str:
+    """Register the native operators with a session's options where they are wanted and of use; what runs, in words."""
     if operators == "bodies":
         return "function bodies"
     if device == "cuda" and not library.has_cuda():

@@ -3,16 +3,19 @@
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 from numpy.typing import NDArray
 from tiny_bundles import CAPACITY, make_bundle
 
+from vexkd.engines import onnx_session
 from vexkd.engines import session as session_module
 from vexkd.engines.bundle import Bundle
 from vexkd.engines.gpu import Gpu, find_gpus
 from vexkd.engines.pipeline import Pipeline
 from vexkd.engines.probe import ProbeFrame
 from vexkd.engines.session import Session, choose_device
+from vexkd.plugins import library
 from vexkd.plugins.errors import UserError
 
 NO_GPU = pytest.mark.skipif(bool(find_gpus()), reason="says what happens without a GPU")
@@ -70,7 +73,7 @@ def test_the_pipeline_selects_boxes_and_reports_overflow_and_stages(bundle: Bund
 @NO_GPU
 def test_without_a_gpu_auto_is_the_cpu_and_the_rest_says_what_is_missing(bundle: Bundle) -> None:
     assert choose_device(bundle) == "cpu"
-    assert Session(bundle).runtime.startswith("ONNX Runtime")
+    assert Session(bundle).runtime == f"ONNX Runtime {onnxruntime.__version__} (CPU), native operators"
     with pytest.raises(UserError, match="needs an NVIDIA GPU"):
         Session(bundle, "tensorrt")
     with pytest.raises(UserError, match="onnxruntime-gpu"):
@@ -82,6 +85,32 @@ def test_a_gpu_without_an_engine_for_it_is_told_how_to_get_one(bundle: Bundle, m
     monkeypatch.setattr(session_module, "find_gpus", lambda: [gpu])
     with pytest.raises(UserError, match=r"holds engines for: none; this GPU is NVIDIA RTX \(8\.9\).*--target"):
         session_module.engine_for_this_gpu(bundle)
+
+
+def has_entry(options: onnxruntime.SessionOptions) -> bool:
+    try:
+        return bool(options.get_session_config_entry(onnx_session.THREADS_ENTRY))
+    except RuntimeError:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("device", "operators", "cuda", "expected"),
+    [
+        ("cpu", "native", False, "native operators"),
+        ("cuda", "native", True, "native operators"),
+        ("cuda", "native", False, "function bodies (the native library has no CUDA)"),
+        ("cpu", "bodies", True, "function bodies"),
+        ("cuda", "bodies", True, "function bodies"),
+    ],
+)
+def test_operators_are_registered_where_the_library_can_run_them(
+    device: str, operators: onnx_session.Operators, cuda: bool, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library, "has_cuda", lambda: cuda)
+    options = onnxruntime.SessionOptions()
+    assert onnx_session.choose_operators(options, device, 2, operators) == expected
+    assert has_entry(options) == (expected == "native operators")
 
 
 def test_a_model_that_is_none_is_refused(bundle: Bundle) -> None:

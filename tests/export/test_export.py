@@ -13,6 +13,7 @@ from tiny_models import RAW_SIZE
 
 from vexkd.data.sample import Sample
 from vexkd.engines.bundle import MODEL, PLUGIN_LIBRARY, read_bundle
+from vexkd.engines.onnx_session import OnnxRuntime
 from vexkd.engines.pipeline import Pipeline
 from vexkd.engines.probe import probe_frame
 from vexkd.engines.tensorrt_flavour import is_installed
@@ -67,6 +68,17 @@ def test_every_model_exports_within_parity(exported, kind, task, precision) -> N
         assert manifest.selection is not None and manifest.selection.groups == (0, 1, 1, 2, 2, 3, 4, 4, 5, 5)
     assert manifest.cost.gflops > 0
     assert manifest.files.keys() >= {MODEL}
+
+
+@pytest.mark.parametrize(("kind", "task", "precision"), CASES)
+def test_the_deployed_file_runs_on_native_operators(exported, kind, task, precision, model_as_run: Path) -> None:  # type: ignore[no-untyped-def]
+    bundle = read_bundle(exported(kind, task, precision)[1])
+    assert bundle.manifest.parity.runtime.endswith("native operators")
+    OnnxRuntime(bundle.model, "cpu", threads=1)
+    ran = Counter(node.op_type for node in onnx.load(model_as_run).graph.node if node.domain == "vexkd")
+    assert ran == NODES[kind]
+    OnnxRuntime(bundle.model, "cpu", threads=1, operators="bodies")
+    assert not any(node.domain == "vexkd" for node in onnx.load(model_as_run).graph.node)
 
 
 @pytest.mark.parametrize(("kind", "task", "precision"), CASES)

@@ -1,5 +1,7 @@
 """The operators as ONNX Runtime runs them: the bits of the kernels, on the session's threads, and clear refusals."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -179,6 +181,29 @@ def test_one_session_runs_on_several_threads_at_once() -> None:
             assert_same_bits(job.result(), expected)
 
 
+ALONE = """
+import os, sys
+import numpy as np
+from vexkd.engines.onnx_session import OnnxRuntime
+
+arrays = np.load(sys.argv[2])
+runtime = OnnxRuntime(open(sys.argv[1], "rb").read(), "cpu", 3)
+before = len(os.listdir("/proc/self/task"))
+for _ in range(20):
+    runtime.run(dict(arrays))
+print(len(os.listdir("/proc/self/task")) - before)
+"""
+
+
+def test_the_sessions_own_threads_do_the_work(tmp_path: Path) -> None:
+    inputs, _ = pillar_case(20_003, 33, np.float32)
+    (tmp_path / "model.onnx").write_bytes(node_model("PillarMax", inputs, bev(np.float32), **MAP))
+    np.savez(tmp_path / "inputs.npz", **inputs)  # type: ignore[arg-type]
+    command = [sys.executable, "-c", ALONE, str(tmp_path / "model.onnx"), str(tmp_path / "inputs.npz")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["0"], "the kernels' own pool was started"
+
+
 def test_several_sessions_run_at_once() -> None:
     jobs = []
     with ThreadPoolExecutor(6) as pool:
@@ -235,6 +260,9 @@ def test_types_that_no_kernel_has_are_refused() -> None:
     features, cells = np.zeros((3, 2)), np.zeros(3, np.int32)
     with pytest.raises(UserError, match=r"tensor\(double\)"):
         native("PillarMax", {"features": features, "cells": cells}, **MAP)
+    inputs, _ = pool_case(10, 3, np.float32, hostile=False)
+    with pytest.raises(UserError, match="no kernel def matches node inputs for Op: BevPool"):
+        native("BevPool", inputs | {"context": inputs["context"].astype(np.float16)}, **MAP)
 
 
 @pytest.mark.parametrize("entry", ["many", "-1", "2 "])
