@@ -4,7 +4,7 @@ find_path(TENSORRT_INCLUDE NvInferRuntime.h HINTS "${TENSORRT_ROOT}/include" "${
 find_package(CUDAToolkit QUIET)
 if(TENSORRT_INCLUDE AND CUDAToolkit_FOUND)
   set(VEXKD_TENSORRT_INCLUDES "${TENSORRT_INCLUDE}" ${CUDAToolkit_INCLUDE_DIRS})
-  file(STRINGS "${TENSORRT_INCLUDE}/NvInferVersion.h" numbers REGEX "define (NV_)?TENSORRT_(MAJOR|MINOR)(_ENTERPRISE)? ")
+  file(STRINGS "${TENSORRT_INCLUDE}/NvInferVersion.h" numbers REGEX "define (TRT|NV_TENSORRT)_(MAJOR|MINOR)(_[A-Z]+)? [0-9]")
   string(REGEX MATCHALL "[A-Z] ([0-9]+)" numbers "${numbers}")
   list(TRANSFORM numbers REPLACE "[A-Z] " "")
   list(JOIN numbers "." numbers)
