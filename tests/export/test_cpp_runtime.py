@@ -1,19 +1,24 @@
 """The C++ runtime says what Python's pipeline says, to the bit, and refuses what it should."""
 
 import shutil
+import subprocess
 import threading
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from native_runtime import NativePerception, RuntimeRefusal
-from tiny_bundles import CAPACITY, make_bundle
+from tiny_bundles import CAPACITY, make_bundle, make_run
 
+from vexkd.config import DataConfig
+from vexkd.data.dataset import NuScenesDataset
 from vexkd.engines.bundle import read_bundle
+from vexkd.engines.native import onnxruntime_library
+from vexkd.engines.native_runtime import NativePerception, RuntimeRefusal
 from vexkd.engines.pipeline import Pipeline
 from vexkd.engines.probe import ProbeFrame, probe_frame
-from vexkd.plugins.library import SweepRecord
+from vexkd.export.export import export_run
+from vexkd.plugins.library import SweepRecord, find_library, native_prefix
 from vexkd.plugins.points import Sweep, accumulate_sweeps
 
 NO_BUNDLE, DAMAGED, NO_BACKEND, NOT_CALIBRATED, WRONG_TASK, BAD_FRAME, BUSY = 20, 21, 23, 25, 26, 27, 28
@@ -188,3 +193,48 @@ def test_a_handle_serves_one_thread_and_several_handles_serve_several(exported) 
     assert not any(wrong) and set(refused) <= {BUSY}
     for native in (*own, shared):
         native.close()
+
+
+@pytest.fixture(scope="module")
+def allocation_check(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if shutil.which("g++") is None:
+        pytest.skip("g++ is not on the PATH")
+    program = tmp_path_factory.mktemp("allocations") / "allocation_check"
+    source = Path(__file__).parents[1] / "engines" / "allocation_check.cpp"
+    command = ["g++", "-std=c++17", "-Wall", "-Wextra", "-Werror", f"-I{native_prefix() / 'include'}", str(source)]
+    command += ["-o", str(program), str(find_library()), f"-Wl,-rpath,{find_library().parent}", "-ldl"]
+    subprocess.run(command, check=True)
+    return program
+
+
+@pytest.mark.parametrize(("kind", "task"), [("mgfm", "detection"), ("camera", "segmentation"), ("lidar", "detection")])
+def test_nothing_is_allocated_while_driving(kind: str, task: str, exported, allocation_check: Path) -> None:  # type: ignore[no-untyped-def]
+    _, path = exported(kind, task, "fp32")
+    command = [str(allocation_check), str(path), str(onnxruntime_library())]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    opening, driving = (int(word) for word in done.stdout.replace(",", "").split() if word.isdigit())
+    assert opening > 100  # the counter counts
+    assert driving == 0
+
+
+@pytest.mark.parametrize(
+    ("recording", "kind", "precision"),
+    [("nuscenes-one", "camera", "fp16"), ("pandaset-mini", "lidar", "fp32"), ("pandaset-mini", "mgfm", "fp32")],
+)
+def test_same_bits_on_real_keyframes(
+    recording: str, kind: str, precision: str, real_data: Path, tmp_path: Path
+) -> None:
+    root = real_data.parent / recording
+    if not root.is_dir():
+        pytest.skip(f"no recording at {root}")
+    version = next(folder.name for folder in root.iterdir() if folder.name.startswith("v1.0-"))
+    config = DataConfig(root=root, version=version, sweeps=2, max_points=60_000)
+    samples = NuScenesDataset(config, "all", images=kind != "lidar")
+    size = None if kind == "lidar" else samples[0].images.shape[1:3]
+    run = make_run(tmp_path / "run", kind, "detection")
+    path = export_run(run, tmp_path / "model.vexkd", precision, image_size=size)
+    native, pipeline = NativePerception(path), Pipeline(read_bundle(path), "cpu", threads=1)
+    for sample in (samples[0], samples[-1]):
+        assert_same(native, pipeline, sample)
+    native.close()

@@ -139,7 +139,8 @@ typedef struct vexkd_frame {
   /** ... and then (views) pointers to one (image_height, image_width, 3) u8 each, host memory; they are copied. */
   const uint8_t* const* images;
   /** Points (point_count, 5) f32 in ego: x, y, z in metres, intensity 0..1, age in seconds; own vehicle removed.
-   * Used where sweep_count is 0. No point at all is a frame like any other. */
+   * Used where sweep_count is 0. No point at all is a frame like any other. In device memory there must be room for
+   * point_capacity points, of which those from point_count on are not looked at. */
   const float* points;
   int32_t point_count;
   /** Else the sweeps as the sensor gave them, the keyframe's own first; host memory. */

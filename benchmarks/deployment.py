@@ -1,9 +1,10 @@
-"""What our operators cost in ONNX Runtime: as function bodies of the model, and on the kernels of the native library.
+"""What a frame costs on the CPU: operators as function bodies against native ones, Python against C++.
 
-    python -m benchmarks.operators BUNDLE... [--threads 1 2] [--rounds 30] [--json runs/bench/operators.json]
+    python -m benchmarks.deployment BUNDLE... [--threads 1 2] [--rounds 30] [--json runs/bench/deployment.json]
 
-Both sessions of a bundle take turns on one made-up frame that fills every input, on the CPU provider. Times are the
-session's alone, without preprocessing and selection of boxes.
+The four contestants of a bundle take turns on one made-up frame that fills every input, in ONNX Runtime on the CPU.
+``bodies`` and ``native`` are the session alone; ``Python`` and ``C++`` are whole frames, from points, images and a new
+calibration to selected boxes or a map, both with native operators.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,9 +25,11 @@ from rich.table import Table
 
 from vexkd.engines.bundle import Bundle, read_bundle
 from vexkd.engines.machine import describe_machine
+from vexkd.engines.native_runtime import NativePerception
 from vexkd.engines.onnx_session import OnnxRuntime
+from vexkd.engines.pipeline import Pipeline
 from vexkd.engines.preprocess import frustum_inputs, pad_points
-from vexkd.engines.probe import probe_frame
+from vexkd.engines.probe import ProbeFrame, probe_frame
 from vexkd.engines.session import Arrays
 from vexkd.plugins.files import write_text
 from vexkd.plugins.library import build_info
@@ -82,26 +86,52 @@ def take_turns(functions: dict[str, Callable[[], Any]], rounds: int) -> dict[str
 
 def measure(bundle: Bundle, threads: int, rounds: int) -> dict[str, Any]:
     """One row of the table."""
-    inputs = inputs_of(bundle)
+    inputs, frames = inputs_of(bundle), [frame_of(bundle, seed) for seed in range(2)]
     bodies = OnnxRuntime(bundle.model, "cpu", threads, operators="bodies")
     native = OnnxRuntime(bundle.model, "cpu", threads, operators="native")
-    times = take_turns({"bodies": lambda: bodies.run(inputs), "native": lambda: native.run(inputs)}, rounds)
+    pipeline, perception = Pipeline(bundle, "cpu", threads), NativePerception(bundle.path, threads)
+    inner: list[float] = []
+
+    def run_native() -> None:
+        # Calibration of the other frame, so that the frustum index is made anew as Python makes it every time.
+        if perception.info.views:
+            perception.calibrate(frames[len(inner) % 2].intrinsics, frames[len(inner) % 2].camera_to_ego)
+        raw = perception.frame(frames[0])
+        found = perception.segment(raw) if bundle.manifest.selection is None else perception.detect(raw)
+        inner.append((found.times.total - found.times.engine) * 1e3)
+
+    contestants = {
+        "bodies": lambda: bodies.run(inputs),
+        "native": lambda: native.run(inputs),
+        "python": lambda: pipeline(frames[0]),
+        "cpp": run_native,
+    }
+    times = take_turns(contestants, rounds)
+    perception.close()
     return {
         "bundle": bundle.name,
         "sensors": bundle.manifest.sensors,
         "precision": bundle.manifest.precision,
         "threads": threads,
         "rounds": rounds,
-        "bodies_ms": median_of(times["bodies"])._asdict(),
-        "native_ms": median_of(times["native"])._asdict(),
+        **{f"{name}_ms": median_of(values)._asdict() for name, values in times.items()},
         "speedup": median_of([b / n for b, n in zip(times["bodies"], times["native"], strict=True)])._asdict(),
+        "cpp_beside_the_engine_ms": median_of(inner[WARM_UP:])._asdict(),
     }
 
 
+def frame_of(bundle: Bundle, seed: int) -> ProbeFrame:
+    """A made-up frame; another seed turns the cameras a little."""
+    manifest = bundle.manifest
+    frame = probe_frame(manifest.grid, manifest.camera, manifest.points)
+    return replace(frame, camera_to_ego=frame.camera_to_ego + 0.01 * seed * np.eye(4)[:, 3:] @ np.eye(4)[2:3])
+
+
 def print_rows(rows: list[dict[str, Any]]) -> None:
-    table = Table("bundle", "threads", "bodies, ms", "native, ms", "speedup", title="median (95 % interval)")
+    names = {"bodies_ms": "bodies", "native_ms": "native", "speedup": "speedup", "python_ms": "Python", "cpp_ms": "C++"}
+    table = Table("bundle", "threads", *names.values(), title="milliseconds, median (95 % interval)")
     for row in rows:
-        cells = [Median(**row[name]) for name in ("bodies_ms", "native_ms", "speedup")]
+        cells = [Median(**row[name]) for name in names]
         texts = [f"{cell.median:.2f} ({cell.low:.2f} .. {cell.high:.2f})" for cell in cells]
         table.add_row(row["bundle"], str(row["threads"]), *texts)
     Console().print(table)
@@ -112,7 +142,7 @@ def main() -> None:
     parser.add_argument("bundles", type=Path, nargs="+", metavar="BUNDLE")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=30)
-    parser.add_argument("--json", type=Path, default=Path("runs/bench/operators.json"))
+    parser.add_argument("--json", type=Path, default=Path("runs/bench/deployment.json"))
     arguments = parser.parse_args()
     load = os.getloadavg()
     bundles = [read_bundle(path) for path in arguments.bundles]
@@ -124,7 +154,7 @@ def main() -> None:
         "machine": describe_machine().model_dump(),
         "library": build_info(),
         "commit": git_commit(),
-        "command": shlex.join(["python", "-m", "benchmarks.operators", *sys.argv[1:]]),
+        "command": shlex.join(["python", "-m", "benchmarks.deployment", *sys.argv[1:]]),
     }
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
     write_text(arguments.json, json.dumps(record, indent=2) + "\n")
