@@ -197,8 +197,9 @@ class Source(Section):
 class OutputParity(Section):
     """Difference of one output between PyTorch in FP32 and ONNX Runtime on the CPU."""
 
-    max_abs: Number
-    max_rel: Number
+    max_abs: Annotated[float, Field(strict=True)]
+    """Infinite where one side is not a number; such an export is refused, and JSON has no infinity."""
+    max_rel: Annotated[float, Field(strict=True)]
     """Largest difference over the output's largest magnitude."""
 
 

@@ -305,8 +305,11 @@ def test_hostile_shapes(make: Callable[[], Arguments]) -> None:
             elif name == "stride":
                 assert status == INVALID
             else:
-                # Too many to index, or more memory than the arrays can lie in; and V must be a multiple of B.
-                assert status in (TOO_LARGE, INVALID, OVERLAP, SMALL), (name, value)
+                # Too many to index, or more memory than the arrays can lie in; and V must be a multiple of B. A list
+                # that is said to be longer than it is harms only if the outputs happen to lie behind it: nothing beyond
+                # the last start is read.
+                harmless = (OK,) if name == "points" else ()
+                assert status in (TOO_LARGE, INVALID, OVERLAP, SMALL, *harmless), (name, value)
                 assert status != INVALID or make is frustum_index, (name, value)
 
 
