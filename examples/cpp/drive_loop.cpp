@@ -65,11 +65,35 @@ void print(const vexkd::Info& info, double time, const vexkd::Detections& found)
               found.times.total * 1e3, best.c_str());
 }
 
-void note(Log& log, const vexkd::Detections& found) {
+// How much of the map each class covers: logits above 0 are more likely there than not.
+void print(const vexkd::Info& info, double time, const vexkd::Map& found) {
+  const size_t cells = found.logits.size() / info.class_names.size();
+  std::string shares;
+  for (size_t name = 0; name < info.class_names.size(); ++name) {
+    const float* const first = found.logits.data() + name * cells;
+    const auto covered = std::count_if(first, first + cells, [](float logit) { return logit > 0; });
+    char text[96];
+    std::snprintf(text, sizeof text, "  %s %.0f %%", info.class_names[name].c_str(),
+                  100.0 * static_cast<double>(covered) / static_cast<double>(cells));
+    shares += text;
+  }
+  std::printf("%s %5.2f s: map in %.1f ms%s\n", info.name.c_str(), time, found.times.total * 1e3, shares.c_str());
+}
+
+long boxes_of(const vexkd::Detections& found) { return static_cast<long>(found.boxes.size()); }
+long boxes_of(const vexkd::Map&) { return 0; }
+
+// Count and print what was found, if something was.
+template <class Found>
+vexkd::Status report(Lane& lane, double time, vexkd::Result<Found> found) {
+  if (!found.ok()) return found.status();
+  Log& log = lane.log;
   ++log.frames;
-  log.boxes += static_cast<long>(found.boxes.size());
-  log.dropped_points += found.dropped_points;
-  for (size_t stage = 0; stage < std::size(kStages); ++stage) log.stages[stage].add(found.times.*kStages[stage].time);
+  log.boxes += boxes_of(*found);
+  log.dropped_points += found->dropped_points;
+  for (size_t stage = 0; stage < std::size(kStages); ++stage) log.stages[stage].add(found->times.*kStages[stage].time);
+  print(lane.model.info(), time, *found);
+  return {};
 }
 
 // A thread's work. Frame, calibration and result keep their memory from moment to moment.
@@ -84,12 +108,9 @@ void drive(Lane& lane, const Arguments& arguments) {
     lane.recording.fill(moment, calibration);
     vexkd::Status status = lane.model.update_calibration(calibration);
     if (status.ok()) {
-      vexkd::Result<vexkd::Detections> found = lane.model.detect(frame);
-      status = found.status();
-      if (found.ok()) {
-        note(lane.log, *found);
-        print(info, lane.recording.time(moment), *found);
-      }
+      const double time = lane.recording.time(moment);
+      status = info.task == vexkd::Task::detection ? report(lane, time, lane.model.detect(frame))
+                                                   : report(lane, time, lane.model.segment(frame));
     }
     if (sensor.is_late()) ++lane.log.late;
     if (status.ok()) continue;
