@@ -1,6 +1,8 @@
 """Where a C++ program finds the CMake package and ONNX Runtime's library."""
 
 import ctypes
+import shutil
+import subprocess
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from vexkd.cli.app import main
 from vexkd.engines import native
 from vexkd.engines.native import cmake_prefix, onnxruntime_library
 from vexkd.plugins.errors import UserError
+from vexkd.plugins.library import find_library
 
 
 def printed(command: str, capsys: pytest.CaptureFixture[str]) -> str:
@@ -56,3 +59,10 @@ def test_the_prefix_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     (package / "vexkdConfig.cmake").touch()
     monkeypatch.setattr(native, "native_prefix", lambda: tmp_path)
     assert printed("cmake-dir", capsys) == str(tmp_path)
+
+
+@pytest.mark.skipif(shutil.which("readelf") is None, reason="readelf is not on the PATH")
+def test_the_library_calls_its_own_functions() -> None:
+    """A program links one copy and TensorRT loads a bundle's: without this the second calls the first one's kernels."""
+    command = ["readelf", "--dynamic", "--wide", str(find_library())]
+    assert "SYMBOLIC" in subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -47,6 +47,14 @@ def test_hostile_arguments_and_contents_harm_nothing(build: Path) -> None:
 
 
 @pytest.mark.parametrize("build", ["address,undefined"], indirect=True)
+def test_hostile_sensor_data_harms_nothing(build: Path) -> None:
+    told = run(build / "vexkd_fuzz_sensors", "20000", "1").split()
+    calibrations, clouds = int(told[2]), int(told[5])
+    # Both ways are taken: what is sound gets through, what is not is refused.
+    assert 2000 < calibrations < 18000 and 2000 < clouds < 18000
+
+
+@pytest.mark.parametrize("build", ["address,undefined"], indirect=True)
 def test_hostile_manifests_harm_nothing(build: Path, tmp_path: Path) -> None:
     manifests = []
     for task in (DETECTION, SEGMENTATION):
