@@ -28,9 +28,8 @@ from vexkd.engines.machine import describe_machine
 from vexkd.engines.native_runtime import NativePerception
 from vexkd.engines.onnx_session import OnnxRuntime
 from vexkd.engines.pipeline import Pipeline
-from vexkd.engines.preprocess import frustum_inputs, pad_points
+from vexkd.engines.preprocess import model_inputs
 from vexkd.engines.probe import ProbeFrame, probe_frame
-from vexkd.engines.session import Arrays
 from vexkd.plugins.files import write_text
 from vexkd.plugins.library import build_info
 from vexkd.training.machine import git_commit
@@ -56,20 +55,6 @@ def median_of(values: Sequence[float]) -> Median:
     return Median(float(ordered[rank]), float(np.median(ordered)), float(ordered[count - 1 - rank]))
 
 
-def inputs_of(bundle: Bundle) -> Arrays:
-    """The model's inputs for a made-up frame."""
-    manifest = bundle.manifest
-    frame = probe_frame(manifest.grid, manifest.camera, manifest.points)
-    inputs: Arrays = {}
-    if manifest.points is not None:
-        padded = pad_points(frame.points, manifest.points.capacity)
-        inputs |= {"points": padded.points, "count": padded.count}
-    if manifest.camera is not None:
-        points, starts = frustum_inputs(manifest.camera, manifest.grid, frame.intrinsics, frame.camera_to_ego)
-        inputs |= {"images": frame.images, "frustum_points": points, "frustum_starts": starts}
-    return inputs
-
-
 def take_turns(functions: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
     """Milliseconds of each function in each round."""
     times: dict[str, list[float]] = {name: [] for name in functions}
@@ -86,7 +71,8 @@ def take_turns(functions: dict[str, Callable[[], Any]], rounds: int) -> dict[str
 
 def measure(bundle: Bundle, threads: int, rounds: int) -> dict[str, Any]:
     """One row of the table."""
-    inputs, frames = inputs_of(bundle), [frame_of(bundle, seed) for seed in range(2)]
+    manifest, frames = bundle.manifest, [frame_of(bundle, seed) for seed in range(2)]
+    inputs = model_inputs(manifest.camera, manifest.points, manifest.grid, frames[0])
     bodies = OnnxRuntime(bundle.model, "cpu", threads, operators="bodies")
     native = OnnxRuntime(bundle.model, "cpu", threads, operators="native")
     pipeline, perception = Pipeline(bundle, "cpu", threads), NativePerception(bundle.path, threads)
@@ -97,7 +83,7 @@ def measure(bundle: Bundle, threads: int, rounds: int) -> dict[str, Any]:
         if perception.info.views:
             perception.calibrate(frames[len(inner) % 2].intrinsics, frames[len(inner) % 2].camera_to_ego)
         raw = perception.frame(frames[0])
-        found = perception.segment(raw) if bundle.manifest.selection is None else perception.detect(raw)
+        found = perception.segment(raw) if manifest.selection is None else perception.detect(raw)
         inner.append((found.times.total - found.times.engine) * 1e3)
 
     contestants = {
@@ -110,8 +96,8 @@ def measure(bundle: Bundle, threads: int, rounds: int) -> dict[str, Any]:
     perception.close()
     return {
         "bundle": bundle.name,
-        "sensors": bundle.manifest.sensors,
-        "precision": bundle.manifest.precision,
+        "sensors": manifest.sensors,
+        "precision": manifest.precision,
         "threads": threads,
         "rounds": rounds,
         **{f"{name}_ms": median_of(values)._asdict() for name, values in times.items()},

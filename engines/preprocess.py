@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from vexkd.engines.bundle import Bundle, CameraInput, Grid, remake
+from vexkd.engines.bundle import Bundle, CameraInput, Grid, PointInput, remake
 from vexkd.plugins.errors import UserError
 from vexkd.plugins.frustum import camera_rays, frustum_index, image_transform
 from vexkd.plugins.points import POINT_SIZE
@@ -55,6 +55,25 @@ def pad_points(points: NDArray[np.float32], capacity: int) -> PaddedPoints:
         raise UserError(f"points must be (N, {POINT_SIZE}): x, y, z, intensity, age; got {list(points.shape)}")
     padded = pad_cloud(points.astype(np.float32, copy=False), capacity)
     return PaddedPoints(padded.points, np.array([padded.count], np.int32), padded.dropped)
+
+
+def model_inputs(
+    camera: CameraInput | None, points: PointInput | None, grid: Grid, frame: Frame
+) -> dict[str, NDArray[Any]]:
+    """A frame as the inputs by name of a model with these sensors.
+
+    Raises:
+        UserError: see :func:`frustum_inputs` and :func:`pad_points`.
+    """
+    arrays: dict[str, NDArray[Any]] = {}
+    if camera is not None:
+        sorted_points, starts = frustum_inputs(camera, grid, frame.intrinsics, frame.camera_to_ego)
+        images = np.ascontiguousarray(frame.images)
+        arrays |= {"images": images, "frustum_points": sorted_points, "frustum_starts": starts}
+    if points is not None:
+        padded = pad_points(frame.points, points.capacity)
+        arrays |= {"points": padded.points, "count": padded.count}
+    return arrays
 
 
 def frustum_inputs(

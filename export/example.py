@@ -4,13 +4,12 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from vexkd.config import Config
 from vexkd.engines.bundle import CameraInput, PointInput
-from vexkd.engines.preprocess import Frame, frustum_inputs, pad_points
+from vexkd.engines.preprocess import Frame, model_inputs
 from vexkd.engines.probe import probe_frame
 from vexkd.export.manifest import camera_section, grid_section, points_section
 from vexkd.plugins.errors import UserError
@@ -59,7 +58,9 @@ def find_example(config: Config, image_size: tuple[int, int] | None = None) -> E
     raw_size = image_size if frame is None else (frame.images.shape[1], frame.images.shape[2])
     camera, points = camera_section(config, raw_size), points_section(config)
     given = probe_frame(grid_section(config), camera, points, config.train.seed) if frame is None else frame
-    return Example(_arrays(config, camera, points, given), camera, points, MADE_UP if frame is None else REAL)
+    return Example(
+        model_inputs(camera, points, grid_section(config), given), camera, points, MADE_UP if frame is None else REAL
+    )
 
 
 def _keyframe(config: Config) -> Frame | None:
@@ -69,17 +70,3 @@ def _keyframe(config: Config) -> Frame | None:
     except UserError as error:
         logger.info("no keyframe of the run's data: %s", error)
         return None
-
-
-def _arrays(
-    config: Config, camera: CameraInput | None, points: PointInput | None, frame: Frame
-) -> dict[str, NDArray[Any]]:
-    arrays: dict[str, NDArray[Any]] = {}
-    if camera is not None:
-        sorted_points, starts = frustum_inputs(camera, grid_section(config), frame.intrinsics, frame.camera_to_ego)
-        images = np.ascontiguousarray(frame.images)
-        arrays |= {"images": images, "frustum_points": sorted_points, "frustum_starts": starts}
-    if points is not None:
-        padded = pad_points(frame.points, points.capacity)
-        arrays |= {"points": padded.points, "count": padded.count}
-    return arrays

@@ -44,7 +44,6 @@ Cameras::Cameras(const CameraSection& camera, const GridSection& grid, int32_t t
   const auto count = names_.size();
   shape_ = {
       1, views(), static_cast<int32_t>(depths_.size()), camera.feature_size[0], camera.feature_size[1], camera.stride};
-  index_size_ = count * depths_.size() * static_cast<size_t>(shape_.height) * static_cast<size_t>(shape_.width);
   double transform[kMatrix];
   const vexkd_status status = vexkd_image_transform(camera.raw_size, camera.image_size, transform);
   if (status != VEXKD_OK) fail(VEXKD_DAMAGED, "the manifest's image sizes do not fit each other");
@@ -76,24 +75,19 @@ void Cameras::update(const vexkd_calibration& calibration) {
   index_holds_ = false;
 }
 
-bool Cameras::write_index(int32_t* points, int32_t* starts) {
+void Cameras::write_index(int32_t* points, int32_t* starts) {
   if (!calibrated_) {
     fail(VEXKD_NOT_CALIBRATED, text("the cameras ", joined(names_), " have no calibration yet; call ",
                                     "vexkd_perception_update_calibration before the first frame"));
   }
-  if (index_holds_) return false;
+  if (index_holds_) return;
   const vexkd_status status = vexkd_frustum_index_cpu(rays_.data(), origins_.data(), depths_.data(), &shape_, &grid_,
                                                       points, starts, threads_, workspace_.get(), workspace_size_);
   if (status != VEXKD_OK) fail(status, text("frustum index: ", vexkd_status_string(status)));
   index_holds_ = true;
-  return true;
 }
 
 void Cameras::check(const vexkd_calibration& calibration) const {
-  if (calibration.struct_size != sizeof(vexkd_calibration)) {
-    fail(VEXKD_INVALID_ARGUMENT, text("vexkd_calibration has struct_size ", calibration.struct_size,
-                                      ", this library's is ", sizeof(vexkd_calibration)));
-  }
   if (calibration.views != views()) {
     fail(VEXKD_BAD_FRAME,
          text("calibration of ", calibration.views, " cameras; the bundle has ", views(), ": ", joined(names_)));

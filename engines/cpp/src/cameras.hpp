@@ -17,11 +17,10 @@ class Cameras {
   // Copy the calibration in; fails with BAD_FRAME and keeps the one before.
   void update(const vexkd_calibration& calibration);
 
-  // Write the index for the newest calibration; false, and nothing is written, if the last one written still holds.
-  // points (V*D*h*w), starts (H*W + 1). Fails with NOT_CALIBRATED.
-  bool write_index(int32_t* points, int32_t* starts);
+  // Write the index for the newest calibration, unless the one written last still holds: points (V*D*h*w) and starts
+  // (H*W + 1), the same memory every time. Fails with NOT_CALIBRATED.
+  void write_index(int32_t* points, int32_t* starts);
 
-  size_t index_size() const { return index_size_; }
   int32_t views() const { return static_cast<int32_t>(names_.size()); }
 
  private:
@@ -33,7 +32,6 @@ class Cameras {
   vexkd_frustum_shape shape_;
   vexkd_grid grid_;
   int32_t threads_;
-  size_t index_size_;
   std::vector<double> transforms_;                     // (V, 3, 3) from raw to prepared pixels
   std::vector<double> intrinsics_, poses_;             // of the newest calibration
   std::vector<float> rays_, origins_;                  // that follow from it

@@ -118,7 +118,7 @@ OnnxRuntimeBackend::OnnxRuntimeBackend(const OnnxRuntime& runtime, const Bundle&
                             ort::MemoryType::kDefault, &device_));
   }
   const Owned<ort::SessionOptions> session_options = make_options(options);
-  const std::vector<char>& model = bundle.files.at("model.onnx");
+  const std::vector<char>& model = bundle.files.at(kModel);
   runtime_.check(api.call(ort::slot::CreateSessionFromArray, runtime_.env, model.data(), model.size(),
                           session_options.get(), &session_));
   reserve_tensors();
