@@ -490,7 +490,8 @@ def test_another_generation_is_refused_before_it_is_used(
 @pytest.mark.parametrize(
     ("engine", "message"),
     [
-        (TENSORS.replace("2 5", "2 4"), "has input points float32 [2, 4], the manifest says input points float32 [2, 5]"),
+        (TENSORS.replace("2 5", "2 4"), "has input points float32 [2, 4], the manifest says input points float32 "
+         "[2, 5]"),
         (TENSORS.replace("2 5", "2"), "has input points float32 [2], the manifest says input points float32 [2, 5]"),
         (TENSORS.replace("labels int32", "labels float32"), "has output labels float32 [3], the manifest says output "
          "labels int32 [3]; export it again with: vexkd export runs/x --fp16 --target rtx4090"),
