@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from vexkd.engines.bundle import Bundle, Selection
+from vexkd.engines.bundle import Bundle
+from vexkd.engines.manifest import Selection
 from vexkd.engines.preprocess import Frame, check_images, frustum_inputs, pad_points
 from vexkd.engines.session import Arrays, Device, Session
 from vexkd.plugins.postprocess import select_boxes

@@ -6,7 +6,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from vexkd.engines.bundle import Bundle, CameraInput, Grid, PointInput, remake
+from vexkd.engines.bundle import Bundle, remake
+from vexkd.engines.manifest import CameraInput, Grid, PointInput
 from vexkd.plugins.errors import UserError
 from vexkd.plugins.frustum import camera_rays, frustum_index, image_transform
 from vexkd.plugins.points import POINT_SIZE

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vexkd.engines.bundle import CameraInput, Grid, PointInput
+from vexkd.engines.manifest import CameraInput, Grid, PointInput
 
 YAWS = (55.0, 0.0, -55.0, 110.0, 180.0, -110.0)
 """Headings of nuScenes' six cameras in degrees, in this project's order."""

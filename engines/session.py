@@ -5,8 +5,9 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from vexkd.engines.bundle import Bundle, Engine, Tensor
+from vexkd.engines.bundle import Bundle
 from vexkd.engines.gpu import find_gpus
+from vexkd.engines.manifest import Engine, Tensor
 from vexkd.plugins.errors import UserError
 
 Device = Literal["auto", "cpu", "cuda", "tensorrt"]

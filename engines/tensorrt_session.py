@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from vexkd.engines.bundle import Bundle, Engine
+from vexkd.engines.bundle import Bundle
+from vexkd.engines.manifest import Engine
 from vexkd.engines.session import Arrays
 from vexkd.engines.tensorrt_flavour import Messages, load_flavour, load_plugins
 from vexkd.plugins.errors import UserError

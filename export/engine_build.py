@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import onnx
 
-from vexkd.engines.bundle import Engine
 from vexkd.engines.gpu import find_gpus
+from vexkd.engines.manifest import Engine
 from vexkd.engines.tensorrt_flavour import INSTALL, Flavour, Messages, is_installed, load_flavour, load_plugins
 from vexkd.export.operators import DOMAIN
 from vexkd.plugins.errors import UserError

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from vexkd.config import Config
-from vexkd.engines.bundle import CameraInput, PointInput
+from vexkd.engines.manifest import CameraInput, PointInput
 from vexkd.engines.preprocess import Frame, model_inputs
 from vexkd.engines.probe import probe_frame
 from vexkd.export.manifest import camera_section, grid_section, points_section

@@ -11,7 +11,8 @@ import onnx
 from numpy.typing import NDArray
 
 from vexkd.config import Config
-from vexkd.engines.bundle import MANIFEST, MODEL, PLUGIN_LIBRARY, Cost, Engine, Manifest, Parity, write_manifest
+from vexkd.engines.bundle import write_manifest
+from vexkd.engines.manifest import MANIFEST, MODEL, PLUGIN_LIBRARY, Cost, Engine, Manifest, Parity
 from vexkd.engines.onnx_session import OnnxRuntime
 from vexkd.export import manifest as sections
 from vexkd.export.deployment import Deployment, output_names, run_torch, traced_names

@@ -11,7 +11,7 @@ import vexkd
 from vexkd.classes import CAMERAS, DETECTION_CLASSES, MAP_CLASSES
 from vexkd.config import Config
 from vexkd.data.dataset import OWN_VEHICLE
-from vexkd.engines.bundle import CameraInput, Grid, PointInput, Selection, Source, Tensor
+from vexkd.engines.manifest import CameraInput, Grid, PointInput, Selection, Source, Tensor
 from vexkd.models.center_targets import class_groups
 from vexkd.models.frustum import frustum_geometry
 from vexkd.plugins.files import sha256

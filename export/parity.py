@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from vexkd.engines.bundle import BoxParity, OutputParity, Parity
+from vexkd.engines.manifest import BoxParity, OutputParity, Parity
 from vexkd.export.deployment import DENSE_OUTPUTS
 from vexkd.plugins.postprocess import LEAST_SCORE
 

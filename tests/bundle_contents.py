@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from vexkd.engines.bundle import MANIFEST, MODEL, NO_DIGEST, PLUGIN_LIBRARY
+from vexkd.engines.manifest import MANIFEST, MODEL, NO_DIGEST, PLUGIN_LIBRARY
 
 FILES = {MODEL: b"model" * 100, PLUGIN_LIBRARY: b"library" * 100, "rtx4090.engine": b"engine" * 100}
 DETECTION, SEGMENTATION = "detection", "segmentation"

@@ -10,10 +10,10 @@ from tiny_models import RAW_SIZE, tiny_config
 from torch import nn
 
 from vexkd.config import Config, DataConfig, TrainConfig
-from vexkd.engines.bundle import (
+from vexkd.engines.bundle import Bundle, write_manifest
+from vexkd.engines.manifest import (
     MODEL,
     BoxParity,
-    Bundle,
     CameraInput,
     Cost,
     Grid,
@@ -24,7 +24,6 @@ from vexkd.engines.bundle import (
     Selection,
     Source,
     Tensor,
-    write_manifest,
 )
 from vexkd.models.perception import Perception
 from vexkd.plugins.files import sha256

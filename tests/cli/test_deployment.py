@@ -15,7 +15,8 @@ from vexkd.cli.app import main
 from vexkd.config import DataConfig
 from vexkd.data.dataset import NuScenesDataset
 from vexkd.data.synth.generate import SynthConfig, generate
-from vexkd.engines.bundle import MODEL, read_bundle
+from vexkd.engines.bundle import read_bundle
+from vexkd.engines.manifest import MODEL
 
 IMAGE_SIZE = (32, 48)
 

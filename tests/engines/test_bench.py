@@ -7,8 +7,8 @@ import pytest
 from tiny_bundles import camera_input, make_bundle
 
 from vexkd.engines.bench import bench_bundles, latency
-from vexkd.engines.bundle import Grid, PointInput
 from vexkd.engines.machine import describe_machine
+from vexkd.engines.manifest import Grid, PointInput
 from vexkd.engines.probe import probe_frame
 
 GRID = Grid(x=(-8, 8), y=(-4, 4), z=(-3, 3), cell=1.0, height=8, width=16)

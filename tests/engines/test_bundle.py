@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from tiny_bundles import make_bundle
 
-from vexkd.engines.bundle import MANIFEST, MODEL, read_bundle, write_manifest
+from vexkd.engines.bundle import read_bundle, write_manifest
+from vexkd.engines.manifest import MANIFEST, MODEL
 from vexkd.plugins.errors import UserError
 
 

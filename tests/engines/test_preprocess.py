@@ -5,7 +5,7 @@ import pytest
 from tiny_bundles import camera_input, make_bundle
 from tiny_models import GRID, RAW_SIZE, calibration, tiny_config
 
-from vexkd.engines.bundle import Grid
+from vexkd.engines.manifest import Grid
 from vexkd.engines.preprocess import check_images, frustum_inputs, pad_points
 from vexkd.models.frustum import frustum_inputs as training_frustum_inputs
 from vexkd.plugins.errors import UserError

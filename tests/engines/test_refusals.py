@@ -14,7 +14,8 @@ import pytest
 from bundle_contents import DETECTION, SEGMENTATION, SENSORS, Content, content, signed, write_bundle
 from native_bundles import DAMAGED, INCOMPATIBLE, NO_BUNDLE, OK, verify
 
-from vexkd.engines.bundle import MANIFEST, MAX_FILE_BYTES, MAX_MANIFEST_BYTES, MODEL, PLUGIN_LIBRARY, read_bundle
+from vexkd.engines.bundle import MAX_FILE_BYTES, MAX_MANIFEST_BYTES, read_bundle
+from vexkd.engines.manifest import MANIFEST, MODEL, PLUGIN_LIBRARY
 from vexkd.plugins.errors import UserError
 
 AGAIN = "export it again with: vexkd export runs/by-hand --fp16 --target rtx4090 --out"

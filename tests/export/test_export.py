@@ -12,7 +12,8 @@ from tiny_bundles import CAPACITY, make_run
 from tiny_models import RAW_SIZE
 
 from vexkd.data.sample import Sample
-from vexkd.engines.bundle import MODEL, PLUGIN_LIBRARY, read_bundle
+from vexkd.engines.bundle import read_bundle
+from vexkd.engines.manifest import MODEL, PLUGIN_LIBRARY
 from vexkd.engines.onnx_session import OnnxRuntime
 from vexkd.engines.pipeline import Pipeline
 from vexkd.engines.probe import probe_frame

@@ -12,7 +12,8 @@ from tiny_runs import keyframe
 from vexkd.config import DistillConfig
 from vexkd.data.collate import collate
 from vexkd.distill.distiller import Distiller
-from vexkd.engines.bundle import MODEL, read_bundle
+from vexkd.engines.bundle import read_bundle
+from vexkd.engines.manifest import MODEL
 from vexkd.export.export import export_run
 from vexkd.training.run import load_run, save_run
 

@@ -2,179 +2,20 @@
 
 #include <algorithm>
 #include <cstring>
-#include <initializer_list>
-#include <nlohmann/json.hpp>
-#include <set>
 
 #include "failure.hpp"
+#include "json_fields.hpp"
 #include "vexkd/perception.h"
 
 namespace vexkd::runtime {
 namespace {
 
-using json = nlohmann::json;
-
-constexpr int kMaxDepth = 32;
 constexpr size_t kMaxReason = 1000;  // bytes; a hostile manifest may have names of a megabyte
 constexpr double kMaxMetres = 1 << 20;
 constexpr const char* kPointColumns[] = {"x", "y", "z", "intensity", "age"};
 
-// Why a manifest is refused; parse_manifest adds the file and the command.
-struct Refusal {
-  std::string reason;
-};
-
-struct BadJson {
-  std::string reason;
-};
-
-[[noreturn]] void refuse(const std::string& place, const std::string& reason) {
-  throw Refusal{place.empty() ? reason : place + ": " + reason};
-}
-
-// A value and where it stands in the manifest, as "inputs.0.shape". The words of refusals are pydantic's.
-struct Value {
-  const json& content;
-  std::string place;
-
-  Value item(size_t index) const { return {content[index], place + "." + std::to_string(index)}; }
-};
-
-class Object {
- public:
-  Object(const Value& value, const char* type) : content_(value.content), place_(value.place) {
-    if (!content_.is_object()) refuse(place_, std::string("Input should be a valid dictionary or instance of ") + type);
-  }
-
-  std::optional<Value> find(const char* key) {
-    known_.insert(key);
-    const auto found = content_.find(key);
-    if (found == content_.end()) return std::nullopt;
-    return Value{*found, inside(key)};
-  }
-
-  Value at(const char* key) {
-    std::optional<Value> value = find(key);
-    if (!value) refuse(inside(key), "Field required");
-    return *value;
-  }
-
-  // To be called when all fields were asked for: others are refused.
-  void finish() const {
-    for (const auto& [key, value] : content_.items()) {
-      if (known_.count(key) == 0) refuse(inside(key), "Extra inputs are not permitted");
-    }
-  }
-
-  const std::string& place() const { return place_; }
-
- private:
-  std::string inside(const std::string& key) const { return place_.empty() ? key : place_ + "." + key; }
-
-  const json& content_;
-  std::string place_;
-  std::set<std::string> known_;
-};
-
-std::string text(const Value& value) {
-  if (!value.content.is_string()) refuse(value.place, "Input should be a valid string");
-  std::string content = value.content.get<std::string>();
-  const auto is_control = [](unsigned char c) { return c < ' ' || c == 0x7F; };
-  if (std::any_of(content.begin(), content.end(), is_control)) refuse(value.place, "holds a control character");
-  return content;
-}
-
-bool is_digest(const std::string& digits) {
-  return digits.size() == 64 && digits.find_first_not_of("0123456789abcdef") == std::string::npos;
-}
-
-std::string digest(const Value& value) {
-  if (!value.content.is_string()) refuse(value.place, "Input should be a valid string");
-  std::string digits = value.content.get<std::string>();
-  if (!is_digest(digits)) refuse(value.place, "String should match pattern '^[0-9a-f]{64}$'");
-  return digits;
-}
-
-// Index of the word among `words`.
-size_t choice(const Value& value, std::initializer_list<const char*> words) {
-  const auto found = std::find(words.begin(), words.end(), value.content);
-  if (found != words.end()) return static_cast<size_t>(found - words.begin());
-  std::string expected;
-  size_t left = words.size();
-  for (const char* word : words) {
-    --left;
-    expected += std::string("'") + word + (left == 0 ? "'" : left == 1 ? "' or " : "', ");
-  }
-  refuse(value.place, "Input should be " + expected);
-}
-
-int64_t whole(const Value& value, int64_t low, int64_t high) {
-  if (!value.content.is_number_integer()) refuse(value.place, "Input should be a valid integer");
-  const bool beyond = value.content.is_number_unsigned() && value.content.get<uint64_t>() > uint64_t{INT64_MAX};
-  const int64_t number = beyond ? INT64_MAX : value.content.get<int64_t>();
-  if (number < low) refuse(value.place, "Input should be greater than or equal to " + std::to_string(low));
-  if (beyond || number > high) refuse(value.place, "Input should be less than or equal to " + std::to_string(high));
-  return number;
-}
-
-int32_t count(const Value& value) { return static_cast<int32_t>(whole(value, 0, INT32_MAX)); }
-int32_t size(const Value& value) { return static_cast<int32_t>(whole(value, 1, INT32_MAX)); }
-
-// Finite, for JSON has no other number.
-double number(const Value& value) {
-  if (!value.content.is_number()) refuse(value.place, "Input should be a valid number");
-  return value.content.get<double>();
-}
-
-double number(const Value& value, double low, double high) {
-  const double found = number(value);
-  const auto told = [](double limit) { return std::to_string(static_cast<int64_t>(limit)); };
-  if (!(found >= low)) refuse(value.place, "Input should be greater than or equal to " + told(low));
-  if (!(found <= high)) refuse(value.place, "Input should be less than or equal to " + told(high));
-  return found;
-}
-
 double metres(const Value& value) { return number(value, -kMaxMetres, kMaxMetres); }
 float length(const Value& value) { return static_cast<float>(number(value, 0, kMaxMetres)); }
-
-template <typename Read>
-auto list(const Value& value, size_t least, Read read) {
-  if (!value.content.is_array()) refuse(value.place, "Input should be a valid tuple");
-  std::vector<decltype(read(value))> items;
-  for (size_t i = 0; i < value.content.size(); ++i) items.push_back(read(value.item(i)));
-  if (items.size() < least) {
-    refuse(value.place, "Tuple should have at least " + std::to_string(least) + " item after validation, not " +
-                            std::to_string(items.size()));
-  }
-  return items;
-}
-
-template <typename T, typename Read>
-void pair(const Value& value, Read read, T (&items)[2]) {
-  if (!value.content.is_array()) refuse(value.place, "Input should be a valid tuple");
-  const size_t found = value.content.size();
-  for (size_t i = 0; i < 2; ++i) {
-    if (i >= found) refuse(value.place + "." + std::to_string(i), "Field required");
-    items[i] = read(value.item(i));
-  }
-  if (found > 2)
-    refuse(value.place, "Tuple should have at most 2 items after validation, not " + std::to_string(found));
-}
-
-template <typename Read>
-void each_entry(const Value& value, Read read) {
-  if (!value.content.is_object()) refuse(value.place, "Input should be a valid dictionary");
-  for (const auto& [key, entry] : value.content.items()) read(key, Value{entry, value.place + "." + key});
-}
-
-std::vector<std::string> names(const Value& value) {
-  std::vector<std::string> found = list(value, 1, text);
-  std::set<std::string> seen;
-  for (const std::string& name : found) {
-    if (!seen.insert(name).second) refuse(value.place, name + " is listed twice");
-  }
-  return found;
-}
 
 template <typename Sizes>
 bool fits_int32(const Sizes& sizes) {
@@ -496,31 +337,6 @@ Manifest read_manifest(const json& content) {
   check_tensors("inputs", manifest.inputs, expected_inputs(manifest));
   check_tensors("outputs", manifest.outputs, expected_outputs(manifest));
   return manifest;
-}
-
-// What JSON itself allows and no more: the parser would end at a zero byte, skip a byte order mark and take the last of
-// equal keys.
-json parse_json(std::string_view text) {
-  if (text.find('\0') != std::string_view::npos) throw BadJson{"it holds a zero byte"};
-  if (text.substr(0, 3) == "\xEF\xBB\xBF") throw BadJson{"it begins with a byte order mark"};
-  std::vector<std::set<std::string>> keys;
-  const auto check = [&](int depth, json::parse_event_t event, json& parsed) {
-    if (depth > kMaxDepth) throw BadJson{"it is nested deeper than " + std::to_string(kMaxDepth) + " levels"};
-    if (event == json::parse_event_t::object_start) keys.emplace_back();
-    if (event == json::parse_event_t::object_end) keys.pop_back();
-    if (event == json::parse_event_t::key) {
-      std::string key = parsed.get<std::string>();
-      if (!keys.back().insert(key).second) throw BadJson{key + " is listed twice"};
-    }
-    return true;
-  };
-  try {
-    return json::parse(text, check);
-  } catch (const json::parse_error& error) {
-    throw BadJson{"wrong syntax at byte " + std::to_string(error.byte)};
-  } catch (const json::out_of_range&) {
-    throw BadJson{"a number is out of range"};
-  }
 }
 
 void check_schema(const json& content, const std::string& path, const std::string& again) {

@@ -1,4 +1,4 @@
-// manifest.json of a bundle; the fields and their meaning are those of engines/bundle.py, as far as a runtime reads
+// manifest.json of a bundle; the fields and their meaning are those of engines/manifest.py, as far as a runtime reads
 // them.
 #pragma once
 
