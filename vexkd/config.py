@@ -202,6 +202,8 @@ class DistillConfig(Section):
     """Epochs after which mask learning halts at the latest; it does as soon as the masks have settled."""
     cache: bool = False
     """Keep the teacher's features in memory, computed once: for a few hundred keyframes, at most mirrored."""
+    student_precision: Literal["fp32", "int8"] = "fp32"
+    """``int8``: the student learns with weights and activations rounded as an INT8 export rounds them."""
 
     @model_validator(mode="after")
     def _check(self) -> "DistillConfig":

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from vexkd.config import DistillConfig, ModelConfig
 from vexkd.distill.cache import Masks
 from vexkd.distill.common_area import CommonArea
+from vexkd.distill.fake_quantisation import FakeQuantisation
 from vexkd.distill.losses import attention_transfer, feature_distance
 from vexkd.distill.mask_generator import MaskGenerator
 from vexkd.distill.masks import activation_mask, gaussian_mask, key_points_mask, whole_mask
@@ -34,6 +35,7 @@ class Distiller(nn.Module):
         self.config = config
         self.student = student
         self.teacher = teacher.requires_grad_(False).eval()
+        self.quantisation = FakeQuantisation(student) if config.student_precision == "int8" else None
         self.masks = nn.ModuleDict()
         self.adapters = nn.ModuleDict()
         grid, fusion = teacher.config.grid, teacher.config.fusion
@@ -77,7 +79,7 @@ class Distiller(nn.Module):
         learn_masks = learn_masks and bool(self.masks)
         if masks is None or learn_masks:
             masks = self.make_masks(taught, targets, learn_masks)
-        output = self.student(inputs)
+        output = self.student(inputs) if self.quantisation is None else self.quantisation(self.student, inputs)
         task = self.student.loss(output.prediction, targets)["loss"]
         student_maps = {level: self._aligned(level, getattr(output, level)) for level in self.config.levels}
         terms = {"task": task}
