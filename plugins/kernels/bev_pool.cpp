@@ -68,10 +68,18 @@ struct Interval {
   int64_t begin, end;
 };
 
-// The points of a cell, with starts made harmless as bev_pool.h documents.
-VEXKD_INLINE Interval interval(const int32_t* starts, int64_t cell, int64_t capacity) {
-  const int64_t begin = std::clamp<int64_t>(starts[cell], 0, capacity);
-  return {begin, std::clamp<int64_t>(starts[cell + 1], begin, capacity)};
+// How many of the listed points count: all, or none where the starts are no table, as bev_pool.h documents.
+VEXKD_CLONES int32_t usable_points(const int32_t* starts, int64_t cells, int32_t capacity) {
+  int32_t falls = 0;
+  for (int64_t cell = 0; cell < cells; ++cell) {
+    falls |= std::clamp(starts[cell + 1], 0, capacity) < std::clamp(starts[cell], 0, capacity) ? 1 : 0;
+  }
+  return falls == 0 ? capacity : 0;
+}
+
+// The points of a cell; `usable` of them all count.
+VEXKD_INLINE Interval interval(const int32_t* starts, int64_t cell, int64_t usable) {
+  return {std::clamp<int64_t>(starts[cell], 0, usable), std::clamp<int64_t>(starts[cell + 1], 0, usable)};
 }
 
 float load_at(const void* from, vexkd_dtype dtype, int64_t i) {
@@ -92,7 +100,7 @@ struct Forward {
   const float* context;  // channels-last
   const int32_t* points;
   const int32_t* starts;
-  int64_t capacity;
+  int64_t usable;
   Sizes sizes;
   Divider by_bins, by_pixels;
 
@@ -100,7 +108,7 @@ struct Forward {
   void pool(int64_t cell, int64_t first, int64_t channels, float* sums) const {
     int64_t rows[kListed];
     float weights[kListed];
-    const Interval list = interval(starts, cell, capacity);
+    const Interval list = interval(starts, cell, usable);
     for (int64_t begin = list.begin; begin < list.end; begin += kListed) {
       const int64_t end = std::min(list.end, begin + kListed);
       int64_t n = 0;
@@ -129,15 +137,16 @@ size_t backward_bytes(const vexkd_bev_pool_shape& s) {
 }
 
 // cell_of[p]: the cell that lists frustum point p, or -1.
-void invert(const int32_t* points, const int32_t* starts, int64_t capacity, const Sizes& sizes, int32_t* cell_of,
+void invert(const int32_t* points, const int32_t* starts, int32_t capacity, const Sizes& sizes, int32_t* cell_of,
             int32_t threads) {
   constexpr int64_t kFill = 1 << 16, kCells = 1 << 10;
   parallel_for(threads, ceil_divide(sizes.frustum, kFill), [&](int64_t task) {
     std::fill(cell_of + task * kFill, cell_of + std::min(sizes.frustum, (task + 1) * kFill), -1);
   });
+  const int32_t usable = usable_points(starts, sizes.all_cells, capacity);
   parallel_for(threads, ceil_divide(sizes.all_cells, kCells), [&](int64_t task) {
     for (int64_t cell = task * kCells; cell < std::min(sizes.all_cells, (task + 1) * kCells); ++cell) {
-      const Interval list = interval(starts, cell, capacity);
+      const Interval list = interval(starts, cell, usable);
       for (int64_t k = list.begin; k < list.end; ++k) {
         const int64_t point = points[k];
         if (point < 0 || point >= sizes.frustum) continue;
@@ -229,7 +238,7 @@ vexkd_status vexkd_bev_pool_cpu(const void* depth, const void* context, vexkd_dt
                            rows,
                            points,
                            starts,
-                           shape->points,
+                           usable_points(starts, sizes.all_cells, shape->points),
                            sizes,
                            Divider(static_cast<uint32_t>(sizes.bins)),
                            Divider(static_cast<uint32_t>(sizes.pixels))};

@@ -52,7 +52,8 @@ struct PillarMaxWorkspace {
 };
 
 struct BevPoolWorkspace {
-  void* context;  // (views, h, w, padded channels): channels last
+  void* context;   // (views, h, w, padded channels): channels last
+  int32_t* falls;  // (kCheckers) not 0 where a stretch of the row starts falls
   size_t size;
 };
 
@@ -60,6 +61,7 @@ struct BevPoolBackwardWorkspace {
   void* context;   // (views, h, w, padded channels)
   void* grad_bev;  // (batch, H, W, padded channels)
   int32_t* cells;  // (views, depths, h, w): cell of each frustum point, -1 for none
+  int32_t* falls;  // (kCheckers) as for BevPool
   size_t size;
 };
 
@@ -78,6 +80,7 @@ struct NmsWorkspace {
   size_t size;
 };
 
+constexpr int32_t kCheckers = 256;    // stretches in which row starts are checked
 constexpr int32_t kNmsWord = 64;      // ranks of one word of the overlap matrix
 constexpr int32_t kScanTile = 2048;   // cells that one block of the prefix sum takes
 constexpr int32_t kVectorBytes = 16;  // one load; channels-last rows are padded to whole vectors

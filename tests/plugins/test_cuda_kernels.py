@@ -223,7 +223,27 @@ def test_tables_that_are_none_are_made_harmless_as_on_the_cpu(backend: Backend, 
     points = np.array([0, 7, -1, 3, 8, 99, -(2**31), 2**31 - 1], np.int32)
     inputs = (depth, context, points, np.array(starts, np.int32))
     (ours,) = outcome(bev_pool(backend, *inputs, 1, 1, 3))
-    assert close(ours, pool_reference.bev_pool(*inputs, 1, 1, 3))
+    theirs = pool_reference.bev_pool(*inputs, 1, 1, 3)
+    assert close(ours, theirs)
+    gradients = outcome(bev_pool_backward(backend, np.ones_like(theirs), *inputs))
+    for gradient, expected in zip(
+        gradients, pool_reference.bev_pool_backward(np.ones_like(theirs), *inputs), strict=True
+    ):
+        assert close(gradient, expected)
+
+
+@pytest.mark.parametrize("fall", [0, 1, 2_000, 4_998])
+def test_one_fall_among_many_row_starts_empties_the_map(backend: Backend, fall: int) -> None:
+    depth, context = np.ones((1, 50, 10, 10), np.float32), np.ones((1, 3, 10, 10), np.float32)
+    points, starts = np.arange(5_000, dtype=np.int32), np.arange(5_001, dtype=np.int32)
+    (ours,) = outcome(bev_pool(backend, depth, context, points, starts, 1, 50, 100))
+    assert (ours == 1).all()
+    starts[fall] = starts[fall + 1] + 1
+    (ours,) = outcome(bev_pool(backend, depth, context, points, starts, 1, 50, 100))
+    assert not ours.any()
+    grad_bev = np.ones((1, 3, 50, 100), np.float32)
+    for gradient in outcome(bev_pool_backward(backend, grad_bev, depth, context, points, starts)):
+        assert not gradient.any()
 
 
 def test_a_point_listed_twice_gives_the_same_gradients_in_any_order_of_threads(backend: Any) -> None:

@@ -84,7 +84,11 @@ class Build:
     """A parsed network and the engine built from it."""
 
     def __init__(
-        self, graph: onnx.ModelProto, embed: bool = False, profile: tuple[int, int, int] | None = None
+        self,
+        graph: onnx.ModelProto,
+        embed: bool = False,
+        profile: tuple[int, int, int] | None = None,
+        columns: int = 5,
     ) -> None:
         trt = flavour().trt
         self.messages = Messages(flavour())
@@ -103,7 +107,7 @@ class Build:
             config.plugins_to_serialize = [str(find_library())]
         if profile is not None:
             shapes = builder.create_optimization_profile()
-            shapes.set_shape("points", *((size, 5) for size in profile))
+            shapes.set_shape("points", *((size, columns) for size in profile))
             config.add_optimization_profile(shapes)
         built = builder.build_serialized_network(self.network, config)
         self.engine = None if built is None else bytes(built)
@@ -168,16 +172,75 @@ def test_wrong_attributes_are_named_by_tensorrts_own_logger(change: dict[str, An
     assert any(line.startswith("vexkd: ") and message in line for line in build.messages.lines), build.messages.lines
 
 
+def refusals(build: Build) -> list[str]:
+    """What the plugins said, without the lines of TensorRT itself."""
+    return [line for line in build.messages.lines if line.startswith("vexkd: ")]
+
+
+WRONG_SHAPES = {
+    "Voxelize": [("points", [POINTS, 4], "points has the shape (100, 4), expected (N, 5)")],
+    "PillarMax": [("cells", [POINTS + 1], "cells has the shape (101), expected (100)")],
+    "BevPool": [
+        ("starts", [7], f"starts has the shape (7), expected ({CELLS + 1})"),
+        ("depth", [3, DEPTHS, ROWS, COLUMNS], "context has the shape (2, 8, 2, 3), expected (3, C, 2, 3)"),
+        ("frustum", [FRUSTUM, 1], "points has the shape (48, 1), expected (K)"),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("operator", "name", "shape", "reason"),
+    [(operator, *case) for operator, cases in WRONG_SHAPES.items() for case in cases],
+)
+def test_shapes_that_no_call_could_have_are_refused_before_an_engine_is_built(
+    operator: str, name: str, shape: list[int], reason: str
+) -> None:
+    graph = make_model(operator, "fp32")
+    given = next(given for given in graph.graph.input if given.name == name)
+    given.CopyFrom(tensor(name, given.type.tensor_type.elem_type, shape))
+    build = Build(graph)
+    assert build.engine is None
+    (line,) = refusals(build)
+    assert line.startswith(f"vexkd: {operator} takes ") and reason in line
+
+
+def test_a_shape_that_only_the_profile_fixes_is_refused() -> None:
+    graph = make_model("Voxelize", "fp32", points="n")
+    graph.graph.input[0].CopyFrom(tensor("points", TensorProto.FLOAT, ["n", "columns"]))
+    build = Build(graph, profile=(1, 1000, 300_000), columns=4)
+    assert build.engine is None
+    assert any("points has the shape (-1, 4), expected (N, 5)" in line for line in refusals(build))
+    assert Build(graph, profile=(1, 1000, 300_000)).engine
+
+
+@pytest.mark.parametrize(
+    ("operator", "name", "kind", "reason"),
+    [
+        ("PillarMax", "pillar_features", TensorProto.BFLOAT16, "features is BF16, expected FP32 or FP16"),
+        ("PillarMax", "cells", TensorProto.INT64, "cells is INT64, expected INT32"),
+        ("Voxelize", "points", TensorProto.FLOAT16, "points is FP16, expected FP32"),
+        ("Voxelize", "count", TensorProto.INT64, "count is INT64, expected INT32"),
+        ("BevPool", "depth", TensorProto.BFLOAT16, "depth is BF16, expected FP32 or FP16"),
+        ("BevPool", "context", TensorProto.FLOAT16, "context is FP16, expected FP32 as depth"),
+        ("BevPool", "starts", TensorProto.INT64, "starts is INT64, expected INT32"),
+    ],
+)
+def test_types_that_no_kernel_has_are_named_in_one_line(operator: str, name: str, kind: int, reason: str) -> None:
+    graph = make_model(operator, "fp32")
+    given = next(given for given in graph.graph.input if given.name == name)
+    given.type.tensor_type.elem_type = kind
+    for output in graph.graph.output:
+        output.type.ClearField("tensor_type")
+    build = Build(graph)
+    assert build.engine is None
+    (line,) = refusals(build)
+    assert line.startswith(f"vexkd: {operator} takes ") and reason in line
+
+
 def test_wrong_ranks_are_refused_with_the_signature() -> None:
     graph = make_model("PillarMax", "fp32")
     graph.graph.input[1].CopyFrom(tensor("cells", TensorProto.INT32, [POINTS, 1]))
     build = Build(graph)
     assert build.engine is None
-    assert any("PillarMax takes features (N, C) and cells (N)" in line for line in build.messages.lines)
-
-
-def test_mixed_precision_is_refused() -> None:
-    graph = make_model("BevPool", "fp32")
-    graph.graph.input[1].CopyFrom(tensor("context", TensorProto.FLOAT16, [VIEWS, 8, ROWS, COLUMNS]))
-    graph.graph.output[0].CopyFrom(tensor("camera_bev", TensorProto.FLOAT16, [1, 8, HEIGHT, WIDTH]))
-    assert Build(graph).engine is None
+    line = "PillarMax takes features (N, C) and cells (N): cells has the shape (100, 1), expected (100)"
+    assert any(line in said for said in refusals(build)), build.messages.lines

@@ -35,7 +35,7 @@ struct Fibre {
 std::vector<Fibre> fibres;
 ucontext_t first_scheduler;
 jmp_buf scheduler;
-unsigned running = 0;
+unsigned running = 0, block_size = 0;
 std::mt19937 random_order(0);
 std::function<void()> const* body = nullptr;
 
@@ -108,6 +108,7 @@ void run_block(unsigned threads) {
 void launch(dim3 grid, unsigned threads, std::function<void()> const& thread) {
   if (fibres.size() < threads) fibres.resize(threads);
   if (threads % kWarp != 0) stop("blocks must be whole warps");
+  block_size = threads;
   body = &thread;
   std::vector<uint64_t> blocks(uint64_t{grid.x} * grid.y * grid.z);
   std::iota(blocks.begin(), blocks.end(), uint64_t{0});
@@ -121,6 +122,15 @@ void launch(dim3 grid, unsigned threads, std::function<void()> const& thread) {
 }
 
 void block_barrier() { wait_for(Wait::kBlock); }
+
+bool block_any(bool value) {
+  fibres[running].value = value ? 1 : 0;
+  wait_for(Wait::kBlock);
+  bool const any =
+      std::any_of(fibres.begin(), fibres.begin() + block_size, [](Fibre const& one) { return one.value != 0; });
+  wait_for(Wait::kBlock);
+  return any;
+}
 
 uint64_t shuffle(uint64_t value, unsigned source) {
   unsigned const self = running, warp = self / kWarp * kWarp;

@@ -29,7 +29,9 @@ typedef struct vexkd_bev_pool_shape {
  * points   (K) i32: frustum points as flat indices ((v * D + d) * h + y) * w + x, sorted by cell; entries outside
  *          0 .. V*D*h*w - 1 are skipped.
  * starts   (B * H * W + 1) i32: cell c owns points[starts[c] .. starts[c + 1] - 1]. A start is taken as 0 below 0 and
- *          as K above it, and an end below its start gives an empty cell.
+ *          as K above it. If then any start is below the one before it, this is no table of row starts, and every cell
+ *          is empty: whatever the contents (uninitialised memory), no point is visited twice, and the work is
+ *          O((K + B * H * W) * C).
  * bev      (B, C, H, W) of dtype; 0 for an empty cell.
  *
  * Products and sums are binary32 in the order of the list, one multiplication and one addition per point, not fused

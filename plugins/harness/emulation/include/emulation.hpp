@@ -26,6 +26,9 @@ void launch(dim3 grid, unsigned threads, std::function<void()> const& thread);
 /// Wait for all threads of the block; ends the program if some never come.
 void block_barrier();
 
+/// A barrier that tells whether any thread of the block passes true.
+bool block_any(bool value);
+
 /// The value that lane `source` of the warp passes in the same call, all 32 lanes together.
 uint64_t shuffle(uint64_t value, unsigned source);
 
