@@ -72,6 +72,15 @@ enum {
   VEXKD_F16 = 1 /**< IEEE 754 binary16; sums and comparisons are done in binary32 */
 };
 
+/** How the elements of a (N, C, H, W) array lie in memory. */
+typedef int32_t vexkd_layout;
+enum {
+  VEXKD_PLANAR = 0, /**< as the indices say: (N, C, H, W) */
+  /** (N, H, W, ceil(C / 8), 8), dtype F16 alone: the channels of a pixel side by side, those beyond C are 0 in what is
+   * written and not looked at in what is read. Aligned to 16 bytes. TensorRT's kHWC8. */
+  VEXKD_PACKED8 = 1
+};
+
 /** A bird's-eye-view grid. Metres, except height and width (cells).
  *
  * Valid: all finite; min < max; height == round((y_max - y_min) / cell_y) and width likewise, both >= 1, which
