@@ -29,8 +29,9 @@ class Deployment(nn.Module):
         """Boxes (K, 9), scores (K), labels (K) and the dense outputs; or logits (6, 200, 200)."""
         given = dict(zip(self.names, inputs, strict=True))
         batch = Inputs(
-            # TensorRT lets a uint8 input feed a cast only, so the cast comes before the batch axis.
-            images=given["images"].float()[None] if "images" in given else None,
+            # A view, as the model's own of its cameras is: the exporter folds the two, and nothing but PrepareImages
+            # reads the images, which TensorRT takes as uint8 nowhere else.
+            images=given["images"].view(1, *given["images"].shape) if "images" in given else None,
             points=given["points"][None] if "points" in given else None,
             counts=given.get("count"),
             frustum_points=given.get("frustum_points"),

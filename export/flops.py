@@ -4,7 +4,7 @@ What counts: a multiplication and an addition are one each. Convolutions and mat
 bilinear sampling and resizing (4 products and 3 sums per value, and the weights' product), element-wise arithmetic,
 activations and comparisons (1 per value), softmax and layer normalisation (5 and 8 per value), pooling and reductions
 (1 per value read), and our operators: ``Voxelize`` 40 per point of the capacity, ``PillarMax`` 1 per feature,
-``BevPool`` 2 per frustum point and channel. What does not: moving, casting, gathering and sorting data. Where other
+``BevPool`` 2 per frustum point and channel, ``PrepareImages`` 13 per value (sampling and normalisation). What does not: moving, casting, gathering and sorting data. Where other
 tools count multiply-adds (MACs), their figure is half of this one's.
 """
 
@@ -19,6 +19,7 @@ Shapes = dict[str, tuple[int, ...]]
 
 VOXELIZE_PER_POINT = 40
 SAMPLE = 11
+PREPARE = SAMPLE + 2
 ELEMENTWISE = {
     *("Add", "Sub", "Mul", "Div", "Neg", "Abs", "Floor", "Ceil", "Round", "Pow", "Sqrt", "Reciprocal", "Exp", "Log"),
     *("Relu", "LeakyRelu", "Sigmoid", "Tanh", "Erf", "Sin", "Cos", "Atan", "Clip", "Min", "Max"),
@@ -71,6 +72,7 @@ def _counter(node: NodeProto) -> Callable[[NodeProto, Shapes], int] | None:
         "AveragePool": _pooling,
         "Voxelize": lambda node, shapes: VOXELIZE_PER_POINT * _shape(node.input[0], shapes)[0],
         "PillarMax": lambda node, shapes: _size(node.input[0], shapes),
+        "PrepareImages": _per_output(PREPARE),
         "BevPool": lambda node, shapes: 2 * _size(node.input[2], shapes) * _shape(node.input[1], shapes)[1],
     }.get(node.op_type)
 

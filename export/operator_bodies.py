@@ -1,4 +1,4 @@
-"""Function bodies of the three operators in ONNX's own operators, written in onnxscript.
+"""Function bodies of the operators in ONNX's own operators, written in onnxscript.
 
 They follow ``vexkd.plugins.reference`` to the bit (``BevPool``: to float32 rounding), with two exceptions. A feature of
 minus infinity counts as not there in ``PillarMax``. A value that is not finite in ``BevPool`` reaches all later cells.
@@ -161,3 +161,52 @@ def BevPool(depth, context, points, starts, height: int, width: int):
     sums = op.Sub(op.Gather(running, last), op.Gather(running, first))
     shape = op.Concat(one, channels, h, w, axis=0)
     return op.CastLike(op.Reshape(op.Transpose(op.Cast(sums, to=onnx.TensorProto.FLOAT), perm=[1, 0]), shape), context)
+
+
+@onnxscript.script(domain, default_opset=op)
+def PrepareImages(images, height: int, width: int, mean: Sequence[float], deviation: Sequence[float], dtype: int):
+    """Images (V, H, W, 3) u8 to (V, 3, height, width) of the tensor type ``dtype``: resized, cropped, normalised.
+
+    Only the pixels that the result is made of leave their bytes, never the whole images.
+    """
+    half = op.Constant(value_float=0.5)
+    one = op.Constant(value_int=1)
+    nothing = op.Constant(value_float=0.0)
+    raw = op.Slice(op.Shape(images), [1], [3], [0])
+    size = op.Concat(op.Reshape(height, [1]), op.Reshape(width, [1]), axis=0)
+    wide = op.Cast(raw, to=onnx.TensorProto.DOUBLE)
+    scale = op.ReduceMax(op.Div(op.Cast(size, to=onnx.TensorProto.DOUBLE), wide), keepdims=0)
+    resized = op.Cast(op.Round(op.Mul(wide, scale)), to=onnx.TensorProto.INT64)
+    # The crop keeps the bottom and the middle.
+    first = op.Div(op.Sub(resized, size), op.Constant(value_ints=[1, 2]))
+    step = op.Div(op.Cast(raw, to=onnx.TensorProto.FLOAT), op.Cast(resized, to=onnx.TensorProto.FLOAT))
+    last = op.Sub(raw, one)
+
+    # Rows of the raw images above and below each prepared row, and the weight of the one below; then the columns.
+    rows = op.Cast(
+        op.Add(op.Range(op.Constant(value_int=0), height, one), op.Gather(first, 0)), to=onnx.TensorProto.FLOAT
+    )
+    exact_row = op.Max(op.Sub(op.Mul(op.Add(rows, half), op.Gather(step, 0)), half), nothing)
+    top = op.Min(op.Cast(exact_row, to=onnx.TensorProto.INT64), op.Gather(last, 0))
+    bottom = op.Min(op.Add(top, one), op.Gather(last, 0))
+    down = op.Unsqueeze(op.Sub(exact_row, op.Cast(top, to=onnx.TensorProto.FLOAT)), [1, 2])
+    columns = op.Cast(
+        op.Add(op.Range(op.Constant(value_int=0), width, one), op.Gather(first, 1)), to=onnx.TensorProto.FLOAT
+    )
+    exact_column = op.Max(op.Sub(op.Mul(op.Add(columns, half), op.Gather(step, 1)), half), nothing)
+    left = op.Min(op.Cast(exact_column, to=onnx.TensorProto.INT64), op.Gather(last, 1))
+    right = op.Min(op.Add(left, one), op.Gather(last, 1))
+    across = op.Unsqueeze(op.Sub(exact_column, op.Cast(left, to=onnx.TensorProto.FLOAT)), [1])
+
+    whole = op.Constant(value_float=1.0)
+    upper = op.Gather(images, top, axis=1)
+    lower = op.Gather(images, bottom, axis=1)
+    upper_left = op.Mul(op.Cast(op.Gather(upper, left, axis=2), to=onnx.TensorProto.FLOAT), op.Sub(whole, across))
+    upper_right = op.Mul(op.Cast(op.Gather(upper, right, axis=2), to=onnx.TensorProto.FLOAT), across)
+    lower_left = op.Mul(op.Cast(op.Gather(lower, left, axis=2), to=onnx.TensorProto.FLOAT), op.Sub(whole, across))
+    lower_right = op.Mul(op.Cast(op.Gather(lower, right, axis=2), to=onnx.TensorProto.FLOAT), across)
+    above = op.Mul(op.Add(upper_left, upper_right), op.Sub(whole, down))
+    below = op.Mul(op.Add(lower_left, lower_right), down)
+    centred = op.Sub(op.Add(above, below), op.Constant(value_floats=mean))
+    normal = op.Div(centred, op.Constant(value_floats=deviation))
+    return op.Cast(op.Transpose(normal, perm=[0, 3, 1, 2]), to=dtype)

@@ -1,4 +1,4 @@
-"""The three operators as ONNX knows them: schema, function body, and how the torch operators translate into nodes.
+"""The operators as ONNX knows them: schema, function body, and how the torch operators translate into nodes.
 
 A node ``vexkd::Op`` carries the attributes ``plugin_namespace`` and ``plugin_version``, by which TensorRT finds the
 plugin, and the model carries a function body for it, which ONNX Runtime inlines and runs on any CPU.
@@ -11,7 +11,7 @@ import onnx
 import onnx.defs
 
 from vexkd.export import operator_bodies
-from vexkd.export.operator_bodies import BevPool, PillarMax, Voxelize, domain
+from vexkd.export.operator_bodies import BevPool, PillarMax, PrepareImages, Voxelize, domain
 
 DOMAIN = operator_bodies.DOMAIN
 VERSION = operator_bodies.VERSION
@@ -22,7 +22,7 @@ PLUGIN_ATTRIBUTES = {"plugin_namespace": DOMAIN, "plugin_version": "1"}
 def functions() -> list[onnx.FunctionProto]:
     """Function bodies of all operators, ready for ``model.functions``."""
     bodies = []
-    for script in (Voxelize, PillarMax, BevPool):
+    for script in (Voxelize, PillarMax, BevPool, PrepareImages):
         body = script.to_function_proto()
         body.attribute.extend(PLUGIN_ATTRIBUTES)
         bodies.append(body)
@@ -56,16 +56,34 @@ def translation_table() -> dict[Callable[..., Any], Callable[..., Any]]:
         _single(batch)
         return domain.BevPool(depth, context, points, starts, height=height, width=width, **PLUGIN_ATTRIBUTES)
 
+    def prepare_images(
+        images: Any, height: int, width: int, mean: Sequence[float], deviation: Sequence[float], dtype: int
+    ) -> Any:
+        size = {"height": height, "width": width, "dtype": int(dtype)}
+        constants = {"mean": list(mean), "deviation": list(deviation)}
+        return domain.PrepareImages(images, **size, **constants, **PLUGIN_ATTRIBUTES)
+
     return {
         ops.voxelize.default: voxelize,
         ops.pillar_max.default: pillar_max,
         ops.bev_pool.default: bev_pool,
+        ops.prepare_images.default: prepare_images,
     }
 
 
 def _single(batch: int) -> None:
     if batch != 1:
         raise ValueError(f"the ONNX operators hold one sample, the traced model has a batch of {batch}")
+
+
+def _prepared_images(context: Any) -> None:
+    """Type and shape of PrepareImages' output, which no input tells: ``dtype`` (V, 3, height, width)."""
+    given = context.get_input_type(0).tensor_type
+    size = [context.get_attribute(name).i for name in ("height", "width")]
+    prepared = onnx.helper.make_tensor_type_proto(context.get_attribute("dtype").i, [None, 3, *size])
+    if given.HasField("shape") and given.shape.dim:
+        prepared.tensor_type.shape.dim[0].CopyFrom(given.shape.dim[0])
+    context.set_output_type(0, prepared)
 
 
 def _schemas() -> list[onnx.defs.OpSchema]:
@@ -81,7 +99,7 @@ def _schemas() -> list[onnx.defs.OpSchema]:
     def required(kind: onnx.defs.OpSchema.AttrType, *names: str) -> list[onnx.defs.OpSchema.Attribute]:
         return [schema.Attribute(name, kind, required=True) for name in names]
 
-    return [
+    schemas = [
         schema(
             "Voxelize",
             DOMAIN,
@@ -113,4 +131,19 @@ def _schemas() -> list[onnx.defs.OpSchema]:
             type_constraints=[floats],
             attributes=[*required(schema.AttrType.INT, "height", "width"), *plugin],
         ),
+        schema(
+            "PrepareImages",
+            DOMAIN,
+            VERSION,
+            inputs=[value("images", "tensor(uint8)")],
+            outputs=[value("prepared", "T")],
+            type_constraints=[floats],
+            attributes=[
+                *required(schema.AttrType.INT, "height", "width", "dtype"),
+                *required(schema.AttrType.FLOATS, "mean", "deviation"),
+                *plugin,
+            ],
+        ),
     ]
+    schemas[-1].set_type_and_shape_inference_function(_prepared_images)
+    return schemas

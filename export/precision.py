@@ -5,7 +5,7 @@ pooling operators (which accumulate in FP32) and the model file.
 
 In FP32, with what depends on it:
 
-- image preparation: pixel coordinates and normalisation;
+- image preparation: pixel coordinates and normalisation; its result is rounded once, for the first convolution;
 - ``Voxelize`` and the point MLP: at 50 m FP16 resolves 3 cm, more than a pillar's offsets can bear;
 - the softmax of the depth distribution (its result enters ``BevPool`` in FP16);
 - the residual query of the fusion, its layer normalisations, and the linear layers that predict sampling offsets and
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from vexkd.models.deformable_attention import DeformableAttention
+from vexkd.models.image_preparation import ImagePreparation
 from vexkd.models.lidar_branch import PointMlp
 from vexkd.models.perception import Perception
 from vexkd.plugins.errors import UserError
@@ -64,6 +65,8 @@ def to_half(model: Perception) -> None:
     for name, module in list(model.named_modules()):
         if isinstance(module, PointMlp):
             model.set_submodule(name, ToHalf(module))
+        elif isinstance(module, ImagePreparation):
+            module.dtype = torch.float16
         elif isinstance(module, DeformableAttention):
             # Attention multiplies by this layer's weights itself, and brings the tokens to their type.
             _check_range(f"{name}.value", module.value)

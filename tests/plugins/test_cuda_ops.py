@@ -62,3 +62,10 @@ def test_bev_pool(dtype: type, channels: int) -> None:
     tolerance = 5e-5 if dtype is np.float32 else 5e-3
     for one, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_prepare_images(dtype: torch.dtype) -> None:
+    images = torch.randint(0, 256, (3, 225, 400, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(3))
+    arguments = (images, 64, 176, [123.675, 116.28, 103.53], [58.395, 57.12, 57.375], dtype)
+    assert torch.equal(ops.prepare_images(*on_gpu(arguments)).cpu(), ops.prepare_images(*arguments))

@@ -9,11 +9,14 @@ from torch.library import opcheck
 
 import vexkd.ops  # noqa: F401  registers torch.ops.vexkd
 from vexkd.plugins.bev_pool import bev_pool
+from vexkd.plugins.library import KernelError
 from vexkd.plugins.pillar_max import pillar_max
+from vexkd.plugins.reference.images import prepare_images
 from vexkd.plugins.voxelize import voxelize
 
 ops = torch.ops.vexkd
 RANGE, CELL = [-4.0, -3.0, -2.0, 4.0, 3.0, 2.0], [0.5, 0.25]
+MEAN, DEVIATION = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 
 
 def pool_inputs(seed: int, dtype: type = np.float32, channels: int = 5) -> tuple:
@@ -55,6 +58,30 @@ def test_operators_are_the_kernels() -> None:
         inputs = pool_inputs(1, dtype)
         arrays = [value.numpy() if isinstance(value, Tensor) else value for value in inputs]
         assert same_bits(ops.bev_pool(*inputs).numpy(), bev_pool(*arrays))
+
+
+def raw_images(*size: int) -> Tensor:
+    """(M, H, W, 3) uint8 noise."""
+    return torch.randint(0, 256, (*size, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+@pytest.mark.parametrize("views", [0, 3])
+def test_prepared_images_are_the_references(views: int, dtype: torch.dtype) -> None:
+    images = raw_images(views, 45, 80)
+    opcheck(ops.prepare_images.default, (images, 26, 70, MEAN, DEVIATION, dtype))
+    prepared = ops.prepare_images(images, 26, 70, MEAN, DEVIATION, dtype)
+    numpy_dtype = {torch.float32: np.float32, torch.float16: np.float16}[dtype]
+    assert same_bits(prepared.numpy(), prepare_images(images.numpy(), (26, 70), MEAN, DEVIATION, numpy_dtype))
+    planes = images.permute(0, 3, 1, 2).contiguous().permute(0, 2, 3, 1)  # the same images, not dense
+    assert torch.equal(ops.prepare_images(planes, 26, 70, MEAN, DEVIATION, dtype), prepared)
+
+
+def test_autocast_leaves_the_type_of_prepared_images() -> None:
+    images = raw_images(1, 8, 8)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        prepared = ops.prepare_images(images, 4, 4, MEAN, DEVIATION, torch.float32)
+    assert torch.equal(prepared, ops.prepare_images(images, 4, 4, MEAN, DEVIATION, torch.float32))
 
 
 def finite_difference(function, tensor: Tensor, weight: Tensor, step: float) -> Tensor:
@@ -154,6 +181,29 @@ def test_refuses_wrong_tensors() -> None:
         ops.pillar_max(torch.zeros(3, 2), torch.zeros(3, dtype=torch.int64), 1, 2, 2)
     with pytest.raises(ValueError, match="same number of rows"):
         ops.voxelize(torch.zeros(5, 5), torch.zeros(2, dtype=torch.int32), RANGE, CELL)
+
+
+def test_prepare_images_refuses_what_are_no_images() -> None:
+    def prepare(images: Tensor, size: tuple[int, int] = (4, 4), **changed: object) -> None:
+        constants = {"mean": MEAN, "deviation": DEVIATION, "dtype": torch.float32} | changed
+        ops.prepare_images(images, *size, **constants)
+
+    images = raw_images(1, 8, 8)
+    for wrong in (images.float(), images[0], images[..., :2], images.permute(0, 3, 1, 2)):
+        with pytest.raises(ValueError, match=r"images must be torch\.uint8 \(any, any, any, 3\)"):
+            prepare(wrong)
+    with pytest.raises(ValueError, match="float32 or float16"):
+        prepare(images, dtype=torch.bfloat16)
+    for name in ("mean", "deviation"):
+        with pytest.raises(ValueError, match=f"{name} must be 3 numbers"):
+            prepare(images, **{name: [1.0]})
+    for empty in (images[:, :0], images[:, :, :0]):
+        with pytest.raises(KernelError, match="invalid"):
+            prepare(empty)
+    with pytest.raises(KernelError, match="invalid"):
+        prepare(images, deviation=[1.0, 0.0, 1.0])
+    with pytest.raises(KernelError, match="would not fit in 32 bits"):
+        prepare(images[:0], (2**15 + 1, 4))
 
 
 @pytest.mark.gpu

@@ -11,7 +11,7 @@ from vexkd.plugins.library import F16, F32, call, cpu_workspace, workspace_size
 
 _CODES = {torch.float32: F32, torch.float16: F16}
 
-Argument = Tensor | ctypes.Structure | int | None
+Argument = Tensor | ctypes.Structure | ctypes.Array[Any] | int | None
 
 
 def launch(operator: str, arguments: Sequence[Argument], query: Sequence[Argument] | None) -> None:
