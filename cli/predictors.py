@@ -1,16 +1,11 @@
 """A run folder or a bundle, whichever the user names, as the predictor that evaluation takes."""
 
 from collections.abc import Iterable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from vexkd.config import DataConfig
 from vexkd.data.sample import Sample
-from vexkd.evaluation.boxes import Boxes
 from vexkd.evaluation.run import Predictor, evaluate_split
 from vexkd.plugins.errors import UserError
 
@@ -31,63 +26,37 @@ def evaluate_path(
     if path.is_dir() and (path / "manifest.json").is_file():
         if root is None:
             raise UserError("a bundle does not say where its data lies; give --data ROOT")
-        predictor, data = bundle_predictor(path, root)
+        predictor, data = open_bundle(path, root)
         default_split = "val"
     else:
-        predictor, data, default_split = run_predictor(path)
+        predictor, data, default_split = open_run(path)
         if root is not None:
             data = data.model_copy(update={"root": root, "version": None})
     tracked = _progress if progress else None
     return evaluate_split(predictor, data, split or default_split, match_radius, submission, tracked)
 
 
-def run_predictor(path: Path) -> tuple[Predictor, DataConfig, str]:
+def open_run(path: Path) -> tuple[Predictor, DataConfig, str]:
     """The predictor of a run folder on the accelerator if there is one, its data settings and its split."""
     import torch
 
-    from vexkd.training.predict import predict_boxes, predict_map
+    from vexkd.training.predict import model_predictor
     from vexkd.training.run import load_run
 
     config, model = load_run(path)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
-    detection = config.task == "detection"
-    predictor = Predictor(
-        detect=partial(predict_boxes, model) if detection else None,
-        segment=None if detection else partial(predict_map, model),
-        camera=config.model.camera is not None,
-        lidar=config.model.lidar is not None,
-    )
-    return predictor, config.data, config.data.val_split
+    return model_predictor(model), config.data, config.data.val_split
 
 
-def bundle_predictor(path: Path, root: Path) -> tuple[Predictor, DataConfig]:
+def open_bundle(path: Path, root: Path) -> tuple[Predictor, DataConfig]:
     """The predictor of a bundle on the best runtime of this machine, with all its boxes, whatever their score."""
     from vexkd.cli.inference import data_config
     from vexkd.engines.bundle import read_bundle
     from vexkd.engines.pipeline import Pipeline
+    from vexkd.export.predictor import bundle_predictor
 
     bundle = read_bundle(path)
-    pipeline = Pipeline(bundle, score_threshold=0.0)
-
-    def detect(sample: Sample) -> Boxes:
-        found = pipeline(sample).boxes
-        assert found is not None
-        return Boxes(*found)
-
-    def segment(sample: Sample) -> NDArray[np.float32]:
-        logits = pipeline(sample).logits
-        assert logits is not None
-        return logits
-
-    sensors = bundle.manifest.sensors
-    detection = bundle.manifest.task == "detection"
-    predictor = Predictor(
-        detect=detect if detection else None,
-        segment=None if detection else segment,
-        camera="camera" in sensors,
-        lidar="lidar" in sensors,
-    )
-    return predictor, data_config(bundle, root)
+    return bundle_predictor(Pipeline(bundle, score_threshold=0.0)), data_config(bundle, root)
 
 
 def _progress(samples: Iterable[Sample], count: int) -> Iterable[Sample]:

@@ -56,6 +56,15 @@ def print_manifest(bundle: Bundle) -> None:
         told = f"{boxes.count} boxes ({boxes.ties} ties), {boxes.unmatched} unmatched, "
         told += f"centres within {boxes.max_centre * 100:.2f} cm"
         table.add_row("parity boxes", told)
+    accuracy = manifest.accuracy
+    if accuracy is None:
+        table.add_row("accuracy", "not measured: no annotated keyframes were at hand")
+    else:
+        told = f"on {accuracy.frames} of {accuracy.available} keyframes of {accuracy.split} ({accuracy.runtime})"
+        table.add_row("accuracy", told + (", a loss beyond the limit was accepted" if accuracy.accepted else ""))
+        for name, metric in accuracy.metrics.items():
+            told = f"{metric.bundle:.4f}, trained {metric.reference:.4f}, may lose {metric.limit:.4f}"
+            table.add_row(f"accuracy {name}", told if metric.holds else f"[red]{told}[/]")
     for engine in manifest.engines:
         size = (bundle.path / engine.file).stat().st_size / 2**20
         told = f"{engine.flavour} {engine.version}, compute capability {engine.compute_capability}, "

@@ -160,6 +160,7 @@ def remake(manifest: Manifest) -> str:
     """The command that makes such a bundle again, without its output folder."""
     parts = [f"vexkd export {manifest.source.run}"]
     parts += ["--fp16"] if manifest.precision == "fp16" else []
+    parts += ["--accept"] if manifest.accuracy is not None and manifest.accuracy.accepted else []
     parts += [f"--target {engine.target}" for engine in manifest.engines]
     return " ".join(parts)
 

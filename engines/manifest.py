@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from vexkd.plugins import library
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 MANIFEST = "manifest.json"
 MODEL = "model.onnx"
 PLUGIN_LIBRARY = "libvexkd.so"
@@ -50,6 +50,7 @@ Names = Annotated[tuple[Text, ...], Field(min_length=1), AfterValidator(distinct
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(strict=True, ge=0, le=_INT32_MAX)]
 Size = Annotated[int, Field(strict=True, ge=1, le=_INT32_MAX)]
+Flag = Annotated[bool, Field(strict=True)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Metres = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-(2**20), le=2**20)]
 Length = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, le=2**20)]
@@ -221,6 +222,38 @@ class Parity(Section):
     boxes: BoxParity | None
 
 
+class Metric(Section):
+    """One figure of the trained and of the exported model; higher is better."""
+
+    reference: Number
+    """Of the trained model in PyTorch, FP32."""
+    bundle: Number
+    limit: Length
+    """What the bundle may lose."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether the loss is within the limit."""
+        return self.reference - self.bundle <= self.limit
+
+
+class Accuracy(Section):
+    """How accurate the exported model is on annotated keyframes, beside the trained one."""
+
+    split: Text
+    frames: Size
+    """Keyframes that were evaluated."""
+    available: Size
+    """Keyframes of the split, over which those are evenly spread."""
+    runtime: Text
+    metrics: dict[str, Metric]
+    """``mAP`` and ``NDS``, or ``mIoU``."""
+    passed: Flag
+    """Whether every metric is within its limit."""
+    accepted: Flag
+    """Whether the bundle was written because its user accepted a larger loss."""
+
+
 class Cost(Section):
     """What one forward pass costs, counted from the ONNX graph (see ``vexkd.export.flops`` for what counts)."""
 
@@ -244,7 +277,7 @@ class Engine(Section):
 class Manifest(Section):
     """Everything a reader of the bundle has to know."""
 
-    schema_version: Literal[3] = 3
+    schema_version: Literal[4] = 4
     task: Literal["detection", "segmentation"]
     sensors: tuple[Literal["camera", "lidar"], ...]
     precision: Literal["fp32", "fp16"]
@@ -257,6 +290,8 @@ class Manifest(Section):
     selection: Selection | None
     source: Source
     parity: Parity
+    accuracy: Accuracy | None
+    """None where no annotated keyframes were at hand."""
     cost: Cost
     engines: tuple[Engine, ...] = ()
     files: dict[str, str]

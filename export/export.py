@@ -1,8 +1,8 @@
-"""A trained run becomes a bundle: folded, cast, traced, checked, compared, built; written whole or not at all."""
+"""A trained run becomes a bundle: folded, cast, traced, compared, measured, built; written whole or not at all."""
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -11,7 +11,7 @@ import onnx
 from numpy.typing import NDArray
 
 from vexkd.config import Config
-from vexkd.engines.bundle import write_manifest
+from vexkd.engines.bundle import Bundle, write_manifest
 from vexkd.engines.manifest import MANIFEST, MODEL, PLUGIN_LIBRARY, Cost, Engine, Manifest, Parity
 from vexkd.engines.onnx_session import OnnxRuntime
 from vexkd.export import manifest as sections
@@ -20,8 +20,10 @@ from vexkd.export.engine_build import build_engine, check_gpu_code, check_target
 from vexkd.export.example import Example, find_example
 from vexkd.export.flops import count_flops
 from vexkd.export.fold import fold_batch_norms
+from vexkd.export.gate import QUANTISED, STRICT, Gate, admit, measure
 from vexkd.export.parity import FOLDING, TOLERANCES, Arrays, Tolerance, failures, measure_parity
 from vexkd.export.precision import to_half
+from vexkd.export.reference import Progress, find_reference
 from vexkd.export.trace import trace, with_outputs
 from vexkd.models.perception import Perception
 from vexkd.plugins.errors import UserError
@@ -39,7 +41,8 @@ def export_run(
     targets: Sequence[str] = (),
     image_size: tuple[int, int] | None = None,
     cpu_only: bool = False,
-    progress: Callable[[str], None] = lambda step: None,
+    progress: Progress = lambda step: None,
+    gate: Gate = STRICT,
 ) -> Path:
     """Export a trained run as a bundle, with an engine for each target, and return the bundle's folder.
 
@@ -53,10 +56,12 @@ def export_run(
         image_size: (height, width) of the raw images, where they are not those of the run's data.
         cpu_only: let engines be built with a native library that has no GPU code for them; they never run.
         progress: told what begins.
+        gate: how accuracy is measured, and whether a loss beyond the limit is accepted.
 
     Raises:
-        UserError: see :func:`load_run` and :func:`build_engine`; ``out`` is something else than a bundle; the image
-            size is not known; the exported model differs too much from the trained one.
+        UserError: see :func:`load_run`, :func:`find_reference` and :func:`build_engine`; ``out`` is something else than
+            a bundle; the image size is not known; the exported model differs too much from the trained one, or is less
+            accurate.
     """
     config, model = load_run(run)
     out = run / f"{run.resolve().name}-{precision}.vexkd" if out is None else out
@@ -68,18 +73,25 @@ def export_run(
             check_gpu_code(target)
     progress("reading a frame")
     example = find_example(config, image_size)
+    raw_size = None if example.camera is None else example.camera.raw_size
+    required = precision in QUANTISED
+    reference = find_reference(run, config, model, gate.split, gate.frames, raw_size, required, progress)
     progress("tracing the model")
     traced = trace_model(model, config, example, precision)
     with _bundle_folder(out) as folder:
         onnx.save(with_outputs(traced.graph, output_names(config)), folder / MODEL)
         progress("comparing with ONNX Runtime")
         parity = _measured_parity(folder / MODEL, example, traced, config, precision)
+        draft = _manifest(run, config, example, traced, precision, parity, folder)
+        accuracy = None
+        if reference is not None:
+            accuracy = admit(measure(Bundle(folder, draft), reference, progress), precision, gate.accept)
         engines = []
         for target in targets:
             progress(f"building the engine for {target}")
             engines.append(_add_engine(folder, target))
-        manifest = _manifest(run, config, example, traced, precision, parity, engines, folder)
-        write_manifest(folder, manifest)
+        built = {"accuracy": accuracy, "engines": tuple(engines), "files": _digests(folder)}
+        write_manifest(folder, draft.model_copy(update=built))
     return out
 
 
@@ -147,9 +159,9 @@ def _manifest(
     traced: Traced,
     precision: Precision,
     parity: Parity,
-    engines: list[Engine],
     folder: Path,
 ) -> Manifest:
+    """Of a bundle that has no engine and was not measured yet."""
     flops = count_flops(traced.graph)
     model = config.model
     return Manifest(
@@ -165,14 +177,18 @@ def _manifest(
         selection=sections.selection_section(config),
         source=sections.source_section(run, config),
         parity=parity,
+        accuracy=None,
         cost=Cost(
             gflops=sum(flops.values()) / 1e9,
             gflops_by_operator={name: count / 1e9 for name, count in flops.items()},
             parameters=traced.parameters,
         ),
-        engines=tuple(engines),
-        files={file.name: sha256(file) for file in sorted(folder.iterdir())},
+        files=_digests(folder),
     )
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    return {file.name: sha256(file) for file in sorted(folder.iterdir())}
 
 
 def _check_out(out: Path) -> None:

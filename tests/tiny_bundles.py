@@ -93,6 +93,7 @@ def make_bundle(folder: Path, scale: float = 1.0) -> Bundle:
             outputs={"scores": OutputParity(max_abs=0, max_rel=0)},
             boxes=BoxParity(count=0, ties=0, unmatched=0, max_centre=0, max_score=0),
         ),
+        accuracy=None,
         cost=Cost(gflops=2.0, gflops_by_operator={"Mul": 2.0}, parameters=10),
         files={MODEL: sha256(folder / MODEL)},
     )

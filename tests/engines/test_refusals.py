@@ -162,10 +162,10 @@ JSON = "is not valid JSON"
 TWICE = '"precision": "fp16", "precision": "fp16"'
 TEXT_CASES: dict[str, tuple[Damage, str]] = {
     "empty": (raw(b""), JSON),
-    "half": (raw(b'{"schema_version": 3'), JSON),
-    "Latin-1": (raw(b'{"schema_version": 3, "task": "\xff"}'), JSON),
-    "overlong UTF-8": (raw(b'{"schema_version": 3, "task": "\xc0\xaf"}'), JSON),
-    "surrogate in UTF-8": (raw(b'{"schema_version": 3, "task": "\xed\xa0\x80"}'), JSON),
+    "half": (raw(b'{"schema_version": 4'), JSON),
+    "Latin-1": (raw(b'{"schema_version": 4, "task": "\xff"}'), JSON),
+    "overlong UTF-8": (raw(b'{"schema_version": 4, "task": "\xc0\xaf"}'), JSON),
+    "surrogate in UTF-8": (raw(b'{"schema_version": 4, "task": "\xed\xa0\x80"}'), JSON),
     "byte order mark": (lambda b: (b / MANIFEST).write_bytes(b"\xef\xbb\xbf" + (b / MANIFEST).read_bytes()), JSON),
     "zero byte at the end": (lambda b: (b / MANIFEST).write_bytes((b / MANIFEST).read_bytes() + b"\0"), JSON),
     "two documents": (lambda b: (b / MANIFEST).write_bytes((b / MANIFEST).read_bytes() * 2), JSON),
@@ -187,7 +187,7 @@ TEXT_CASES: dict[str, tuple[Damage, str]] = {
     "nothing": (raw(b"{}"), "names no schema version"),
     "word as version": (raw(b'{"schema_version": "3"}'), "names no schema version"),
     "truth as version": (raw(b'{"schema_version": true}'), "names no schema version"),
-    "fraction as version": (raw(b'{"schema_version": 3.0}'), "names no schema version"),
+    "fraction as version": (raw(b'{"schema_version": 4.0}'), "names no schema version"),
 }
 
 OBJECT = "Input should be a valid dictionary or instance of "
@@ -203,6 +203,8 @@ VALUE_CASES: list[tuple[str, Any, str]] = [
     ("parity.colour", 1, "parity.colour: Extra inputs are not permitted"),
     ("parity.boxes.colour", 1, "parity.boxes.colour: Extra inputs are not permitted"),
     ("parity.outputs.scores.colour", 1, "parity.outputs.scores.colour: Extra inputs are not permitted"),
+    ("accuracy.colour", 1, "accuracy.colour: Extra inputs are not permitted"),
+    ("accuracy.metrics.mAP.colour", 1, "accuracy.metrics.mAP.colour: Extra inputs are not permitted"),
     ("cost.colour", 1, "cost.colour: Extra inputs are not permitted"),
     ("engines.0.colour", 1, "engines.0.colour: Extra inputs are not permitted"),
     ("grid.height", REMOVED, "grid.height: Field required"),
@@ -280,6 +282,18 @@ VALUE_CASES: list[tuple[str, Any, str]] = [
     ("source.git_commit", 1, "source.git_commit: Input should be a valid string"),
     ("parity.boxes.count", -1, "parity.boxes.count: Input should be greater than or equal to 0"),
     ("parity.outputs.scores.max_abs", "0", "parity.outputs.scores.max_abs: Input should be a valid number"),
+    ("accuracy", REMOVED, "accuracy: Field required"),
+    ("accuracy", 1, f"accuracy: {OBJECT}Accuracy"),
+    ("accuracy.frames", 0, "accuracy.frames: Input should be greater than or equal to 1"),
+    ("accuracy.available", 2.0, "accuracy.available: Input should be a valid integer"),
+    ("accuracy.split", None, "accuracy.split: Input should be a valid string"),
+    ("accuracy.metrics", [], "accuracy.metrics: Input should be a valid dictionary"),
+    ("accuracy.metrics.mAP", 0.5, f"accuracy.metrics.mAP: {OBJECT}Metric"),
+    ("accuracy.metrics.mAP.bundle", REMOVED, "accuracy.metrics.mAP.bundle: Field required"),
+    ("accuracy.metrics.mAP.reference", True, "accuracy.metrics.mAP.reference: Input should be a valid number"),
+    ("accuracy.metrics.mAP.limit", -1, "accuracy.metrics.mAP.limit: Input should be greater than or equal to 0"),
+    ("accuracy.passed", 1, "accuracy.passed: Input should be a valid boolean"),
+    ("accuracy.accepted", "no", "accuracy.accepted: Input should be a valid boolean"),
     ("cost.gflops_by_operator.Mul", "0", "cost.gflops_by_operator.Mul: Input should be a valid number"),
     ("cost.parameters", -1, "cost.parameters: Input should be greater than or equal to 0"),
     ("inputs.0.shape.0", 0, "inputs.0.shape.0: Input should be greater than or equal to 1"),
@@ -347,18 +361,25 @@ def test_damaged_manifests_are_refused(bundle: Path, place: str, value: Any, rea
     assert verify(bundle)[1] == python_verdict(bundle), "one damage, one message"
 
 
-@pytest.mark.parametrize("version", [4, 2**40])
+@pytest.mark.parametrize("version", [5, 2**40])
 def test_a_manifest_of_a_newer_schema_is_refused(bundle: Path, version: int) -> None:
     rewritten(put("schema_version", version))(bundle)
-    reason = f"schema {version}, this VeXKD reads 3: it was written by a newer one; update with: pip install --upgrade"
+    reason = f"schema {version}, this VeXKD reads 4: it was written by a newer one; update with: pip install --upgrade"
     assert reason in python_verdict(bundle)
     assert verify(bundle) == (INCOMPATIBLE, python_verdict(bundle))
 
 
-@pytest.mark.parametrize("version", [2, 0, -1])
+@pytest.mark.parametrize("version", [3, 0, -1])
 def test_a_manifest_of_an_older_schema_is_refused(bundle: Path, version: int) -> None:
     rewritten(put("schema_version", version))(bundle)
-    assert_refused(bundle, INCOMPATIBLE, f"has manifest schema {version}, this VeXKD reads 3", RUN_AGAIN)
+    assert_refused(bundle, INCOMPATIBLE, f"has manifest schema {version}, this VeXKD reads 4", RUN_AGAIN)
+
+
+def test_an_accepted_loss_is_accepted_again(bundle: Path) -> None:
+    rewritten(put("accuracy.accepted", True))(bundle)
+    (bundle / MODEL).unlink()
+    again = AGAIN.replace("--fp16", "--fp16 --accept")
+    assert_refused(bundle, DAMAGED, f"{MODEL} is missing from the bundle", again)
 
 
 def test_a_change_of_any_byte_of_the_manifest_is_refused(bundle: Path) -> None:

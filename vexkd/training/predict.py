@@ -1,5 +1,7 @@
 """A torch model as the predictor functions that evaluation takes."""
 
+from functools import partial
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -8,10 +10,22 @@ from torch import Tensor
 from vexkd.data.collate import collate
 from vexkd.data.sample import Sample
 from vexkd.evaluation.boxes import Boxes
+from vexkd.evaluation.run import Predictor
 from vexkd.models.center_targets import class_groups
 from vexkd.models.inputs import Output
 from vexkd.models.perception import Perception
 from vexkd.plugins.postprocess import select_boxes
+
+
+def model_predictor(model: Perception) -> Predictor:
+    """A model in evaluation mode, where it is."""
+    detection = model.task == "detection"
+    return Predictor(
+        detect=partial(predict_boxes, model) if detection else None,
+        segment=None if detection else partial(predict_map, model),
+        camera=model.camera is not None,
+        lidar=model.lidar is not None,
+    )
 
 
 def predict_boxes(model: Perception, sample: Sample, score_threshold: float = 0.0) -> Boxes:

@@ -164,6 +164,27 @@ void check_parity(const Value& value) {
   section.finish();
 }
 
+// Whether a loss beyond the limit was accepted; null was not measured.
+bool read_accuracy(const Value& value) {
+  if (value.content.is_null()) return false;
+  Object section(value, "Accuracy");
+  text(section.at("split"));
+  size(section.at("frames"));
+  size(section.at("available"));
+  text(section.at("runtime"));
+  each_entry(section.at("metrics"), [](const std::string&, const Value& entry) {
+    Object metric(entry, "Metric");
+    number(metric.at("reference"));
+    number(metric.at("bundle"));
+    length(metric.at("limit"));
+    metric.finish();
+  });
+  flag(section.at("passed"));
+  const bool accepted = flag(section.at("accepted"));
+  section.finish();
+  return accepted;
+}
+
 void check_cost(const Value& value) {
   Object section(value, "Cost");
   number(section.at("gflops"));
@@ -326,6 +347,7 @@ Manifest read_manifest(const json& content) {
   manifest.selection = optional(section.at("selection"), read_selection);
   manifest.run = read_source(section.at("source"));
   check_parity(section.at("parity"));
+  manifest.accepted = read_accuracy(section.at("accuracy"));
   check_cost(section.at("cost"));
   if (const std::optional<Value> engines = section.find("engines")) manifest.engines = list(*engines, 0, read_engine);
   manifest.files = read_files(section.at("files"));
@@ -384,6 +406,7 @@ Manifest parse_manifest(std::string_view text, const std::string& path) {
 std::string remake(const Manifest& manifest) {
   std::string command = "vexkd export " + manifest.run;
   if (manifest.precision == "fp16") command += " --fp16";
+  if (manifest.accepted) command += " --accept";
   for (const EngineSection& engine : manifest.engines) command += " --target " + engine.target;
   return command;
 }

@@ -12,7 +12,7 @@
 
 namespace vexkd::runtime {
 
-inline constexpr int kSchemaVersion = 3;
+inline constexpr int kSchemaVersion = 4;
 inline constexpr size_t kMaxManifestBytes = size_t{1} << 20;
 inline constexpr const char *kManifest = "manifest.json", *kModel = "model.onnx", *kPluginLibrary = "libvexkd.so";
 
@@ -68,6 +68,7 @@ struct Manifest {
   std::optional<PointSection> points;
   std::optional<SelectionSection> selection;
   std::vector<EngineSection> engines;
+  bool accepted;                             // a loss of accuracy beyond the limit
   std::string run;                           // source.run, for the command that makes the bundle again
   std::map<std::string, std::string> files;  // SHA-256 by file name
   std::string sha256;
