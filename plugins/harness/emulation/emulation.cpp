@@ -122,6 +122,18 @@ void launch(dim3 grid, unsigned threads, std::function<void()> const& thread) {
 
 void block_barrier() { wait_for(Wait::kBlock); }
 
+void warp_barrier() { wait_for(Wait::kWarp); }
+
+unsigned lanes_with(uint64_t value) {
+  unsigned const self = running, warp = self / kWarp * kWarp;
+  fibres[self].value = value;
+  wait_for(Wait::kWarp);
+  unsigned lanes = 0;
+  for (unsigned lane = 0; lane < kWarp; ++lane) lanes |= unsigned{fibres[warp + lane].value == value} << lane;
+  wait_for(Wait::kWarp);
+  return lanes;
+}
+
 uint64_t shuffle(uint64_t value, unsigned source) {
   unsigned const self = running, warp = self / kWarp * kWarp;
   fibres[self].value = value;

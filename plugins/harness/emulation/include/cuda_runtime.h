@@ -50,6 +50,7 @@ inline double __dsub_rn(double a, double b) { return a - b; }
 inline double __dmul_rn(double a, double b) { return a * b; }
 inline double __ddiv_rn(double a, double b) { return a / b; }
 inline double __dsqrt_rn(double a) { return std::sqrt(a); }
+inline int __popc(unsigned a) { return __builtin_popcount(a); }
 inline int __popcll(unsigned long long a) { return __builtin_popcountll(a); }
 inline int __ffsll(long long a) { return __builtin_ffsll(a); }
 inline int __float2int_rn(float a) { return static_cast<int>(std::nearbyint(a)); }
@@ -68,6 +69,8 @@ inline unsigned __float_as_uint(float a) { return emulated_bits<unsigned>(a); }
 inline float __uint_as_float(unsigned a) { return emulated_bits<float>(a); }
 
 inline void __syncthreads() { emulation::block_barrier(); }
+inline void __syncwarp() { emulation::warp_barrier(); }
+inline unsigned __match_any_sync(unsigned, int value) { return emulation::lanes_with(static_cast<uint64_t>(value)); }
 inline int64_t __shfl_up_sync(unsigned, int64_t value, unsigned step) {
   unsigned const lane = threadIdx.x % 32;
   return static_cast<int64_t>(emulation::shuffle(static_cast<uint64_t>(value), lane < step ? lane : lane - step));

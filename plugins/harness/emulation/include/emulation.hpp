@@ -26,6 +26,12 @@ void launch(dim3 grid, unsigned threads, std::function<void()> const& thread);
 /// Wait for all threads of the block; ends the program if some never come.
 void block_barrier();
 
+/// Wait for all threads of the warp.
+void warp_barrier();
+
+/// Lanes of the warp that pass the same value in the same call, all 32 lanes together.
+unsigned lanes_with(uint64_t value);
+
 /// The value that lane `source` of the warp passes in the same call, all 32 lanes together.
 uint64_t shuffle(uint64_t value, unsigned source);
 
