@@ -138,7 +138,7 @@ vexkd_status vexkd_bev_pool_backward_cuda_workspace(vexkd_dtype dtype, const vex
 vexkd_status vexkd_frustum_index_cuda_workspace(const vexkd_frustum_shape* shape, const vexkd_grid* grid,
                                                 size_t* size) {
   if (size == nullptr) return VEXKD_NULL_POINTER;
-  const vexkd_status status = vexkd::check_frustum_sizes(shape, grid);
+  const vexkd_status status = vexkd::check_frustum_sizes_on_cuda(shape, grid);
   if (status != VEXKD_OK) return status;
   return vexkd::answer(vexkd::plan_frustum_index(nullptr, *shape, *grid).size, size);
 }

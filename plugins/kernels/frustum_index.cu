@@ -28,6 +28,11 @@ struct FrustumShape {
   float stride;
 };
 
+// By value, so that a launch takes them along from the host's memory.
+struct Depths {
+  float values[VEXKD_FRUSTUM_CUDA_DEPTHS];
+};
+
 struct Grid {
   Axis x, y;
   float z_min, z_max;
@@ -51,11 +56,11 @@ __device__ float pixel_centre(uint32_t index, float stride) {
 
 // Cell of a frustum point, -1 outside of the grid.
 __device__ int32_t cell_of(uint32_t point, const float* __restrict__ rays, const float* __restrict__ origins,
-                           const float* __restrict__ depths, const FrustumShape& shape, const Grid& grid) {
+                           const Depths& depths, const FrustumShape& shape, const Grid& grid) {
   const uint32_t row = shape.width.quotient(point), column = point - row * shape.width.divisor();
   const uint32_t plane = shape.height.quotient(row), line = row - plane * shape.height.divisor();
   const uint32_t view = shape.depths.quotient(plane), bin = plane - view * shape.depths.divisor();
-  const float u = pixel_centre(column, shape.stride), v = pixel_centre(line, shape.stride), depth = depths[bin];
+  const float u = pixel_centre(column, shape.stride), v = pixel_centre(line, shape.stride), depth = depths.values[bin];
   const float* const ray = rays + int64_t{view} * 9;
   const float* const origin = origins + int64_t{view} * 3;
   const float x = coordinate(ray, u, v, depth, origin[0]), y = coordinate(ray + 3, u, v, depth, origin[1]);
@@ -97,8 +102,8 @@ __device__ int32_t take_place(int32_t* next, int32_t key) {
 // Cell of every point, and how many points of each chunk lie in each bucket (chunks, buckets).
 __global__ void __launch_bounds__(kBlock)
     locate_and_count_frustum_points(const float* __restrict__ rays, const float* __restrict__ origins,
-                                    const float* __restrict__ depths, FrustumShape shape, Grid grid, Buckets buckets,
-                                    int32_t* __restrict__ cells, int32_t* counts) {
+                                    const __grid_constant__ Depths depths, FrustumShape shape, Grid grid,
+                                    Buckets buckets, int32_t* __restrict__ cells, int32_t* counts) {
   const int64_t chunk = int64_t{blockIdx.x} * kWarps + threadIdx.x / kWarp;
   if (chunk >= buckets.chunks) return;
   int32_t* const own = counts + chunk * buckets.count;
@@ -238,7 +243,7 @@ vexkd_status vexkd_frustum_index_cuda(const float* rays, const float* origins, c
                                       int32_t* starts, void* workspace, size_t workspace_size, void* stream_pointer) {
   using namespace vexkd;
   using namespace vexkd::device;
-  vexkd_status status = check_frustum_sizes(shape, grid);
+  vexkd_status status = check_frustum_sizes_on_cuda(shape, grid);
   if (status != VEXKD_OK) return status;
   const FrustumIndexWorkspace plan = plan_frustum_index(workspace, *shape, *grid);
   status = check_workspace(workspace, workspace_size, plan.size, false);
@@ -250,6 +255,8 @@ vexkd_status vexkd_frustum_index_cuda(const float* rays, const float* origins, c
   const auto stream = static_cast<cudaStream_t>(stream_pointer);
   const int32_t capacity = shape->views * shape->depths * shape->height * shape->width;
   const int32_t area = grid->height * grid->width, cells = shape->batch * area;
+  Depths bins;
+  std::copy_n(depths, shape->depths, bins.values);
   const FrustumShape frustum{Divider(static_cast<uint32_t>(shape->width)),
                              Divider(static_cast<uint32_t>(shape->height)),
                              Divider(static_cast<uint32_t>(shape->depths)),
@@ -260,7 +267,7 @@ vexkd_status vexkd_frustum_index_cuda(const float* rays, const float* origins, c
   const Buckets buckets{plan.chunk_points, plan.chunks, plan.buckets, plan.bucket_cells_log2};
   const auto chunk_blocks = static_cast<unsigned>(ceil_divide(plan.chunks, kWarps));
   const auto column_blocks = static_cast<unsigned>(ceil_divide(int64_t{plan.buckets} + 1, kColumns));
-  locate_and_count_frustum_points<<<chunk_blocks, kBlock, 0, stream>>>(rays, origins, depths, frustum, map, buckets,
+  locate_and_count_frustum_points<<<chunk_blocks, kBlock, 0, stream>>>(rays, origins, bins, frustum, map, buckets,
                                                                        plan.cells, plan.counts);
   sum_bucket_counts_over_chunks<<<column_blocks, kBlock, 0, stream>>>(buckets, plan.counts, plan.bucket_starts);
   turn_bucket_sizes_into_starts<<<1, kBlock, 0, stream>>>(plan.bucket_starts, int64_t{plan.buckets} + 1);

@@ -127,6 +127,18 @@ def test_a_workspace_is_enough_for_smaller_calls(device: str, side: int) -> None
     assert (np.diff(sizes, axis=0) >= 0).all() and (np.diff(sizes, axis=1) >= 0).all()
 
 
+def test_cuda_takes_so_many_depths_and_no_more() -> None:
+    grid = make_grid((-8, -8, -5, 8, 8, 3), (1, 1))
+
+    def size(depths: int) -> int:
+        shape = FrustumShape(1, 6, depths, 16, 44, 16)
+        return workspace_size("frustum_index_cuda", ctypes.byref(shape), ctypes.byref(grid))
+
+    assert size(896) > 0
+    with pytest.raises(KernelError, match="would not fit"):
+        size(897)
+
+
 def test_refuses_wrong_arguments() -> None:
     rays, origins = rays_of(3)
     depths = np.ones(2, np.float32)

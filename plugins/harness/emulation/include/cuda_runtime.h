@@ -11,6 +11,7 @@
 #define __host__
 #define __shared__ static
 #define __launch_bounds__(...)
+#define __grid_constant__
 #define threadIdx (emulation::place.thread)
 #define blockIdx (emulation::place.block)
 #define gridDim (emulation::place.grid)
