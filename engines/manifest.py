@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from vexkd.plugins import library
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 MANIFEST = "manifest.json"
 MODEL = "model.onnx"
 PLUGIN_LIBRARY = "libvexkd.so"
@@ -111,7 +111,7 @@ class Grid(Section):
 
 
 class CameraInput(Section):
-    """What a reader needs to turn calibration into the frustum inputs of a camera model."""
+    """What a reader needs to turn calibration into rays, and what the model makes of them."""
 
     cameras: Names
     raw_size: tuple[Size, Size]
@@ -244,7 +244,7 @@ class Engine(Section):
 class Manifest(Section):
     """Everything a reader of the bundle has to know."""
 
-    schema_version: Literal[3] = 3
+    schema_version: Literal[4] = 4
     task: Literal["detection", "segmentation"]
     sensors: tuple[Literal["camera", "lidar"], ...]
     precision: Literal["fp32", "fp16"]
@@ -308,11 +308,11 @@ class Manifest(Section):
     def _expected_inputs(self) -> list["_Signature"]:
         expected: list[_Signature] = []
         if self.camera is not None:
-            views, (height, width) = len(self.camera.cameras), self.camera.feature_size
+            views = len(self.camera.cameras)
             expected += [
                 ("images", "uint8", (views, *self.camera.raw_size, 3)),
-                ("frustum_points", "int32", (views * len(self.camera.depths) * height * width,)),
-                ("frustum_starts", "int32", (self.grid.height * self.grid.width + 1,)),
+                ("rays", "float32", (views, 3, 3)),
+                ("origins", "float32", (views, 3)),
             ]
         if self.points is not None:
             expected += [("points", "float32", (self.points.capacity, 5)), ("count", "int32", (1,))]

@@ -26,8 +26,8 @@ def content(task: str = DETECTION, sensors: tuple[str, ...] = ("camera", "lidar"
         *(
             (
                 tensor("images", "uint8", 2, 48, 80, 3),
-                tensor("frustum_points", "int32", 2 * 3 * 4 * 8),
-                tensor("frustum_starts", "int32", 8 * 16 + 1),
+                tensor("rays", "float32", 2, 3, 3),
+                tensor("origins", "float32", 2, 3),
             )
             if camera
             else ()
@@ -36,7 +36,7 @@ def content(task: str = DETECTION, sensors: tuple[str, ...] = ("camera", "lidar"
     ]
     boxes = [tensor("boxes", "float32", 4, 9), tensor("scores", "float32", 4), tensor("labels", "int32", 4)]
     return {
-        "schema_version": 3,
+        "schema_version": 4,
         "task": task,
         "sensors": list(sensors),
         "precision": "fp16",

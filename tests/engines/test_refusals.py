@@ -162,10 +162,10 @@ JSON = "is not valid JSON"
 TWICE = '"precision": "fp16", "precision": "fp16"'
 TEXT_CASES: dict[str, tuple[Damage, str]] = {
     "empty": (raw(b""), JSON),
-    "half": (raw(b'{"schema_version": 3'), JSON),
-    "Latin-1": (raw(b'{"schema_version": 3, "task": "\xff"}'), JSON),
-    "overlong UTF-8": (raw(b'{"schema_version": 3, "task": "\xc0\xaf"}'), JSON),
-    "surrogate in UTF-8": (raw(b'{"schema_version": 3, "task": "\xed\xa0\x80"}'), JSON),
+    "half": (raw(b'{"schema_version": 4'), JSON),
+    "Latin-1": (raw(b'{"schema_version": 4, "task": "\xff"}'), JSON),
+    "overlong UTF-8": (raw(b'{"schema_version": 4, "task": "\xc0\xaf"}'), JSON),
+    "surrogate in UTF-8": (raw(b'{"schema_version": 4, "task": "\xed\xa0\x80"}'), JSON),
     "byte order mark": (lambda b: (b / MANIFEST).write_bytes(b"\xef\xbb\xbf" + (b / MANIFEST).read_bytes()), JSON),
     "zero byte at the end": (lambda b: (b / MANIFEST).write_bytes((b / MANIFEST).read_bytes() + b"\0"), JSON),
     "two documents": (lambda b: (b / MANIFEST).write_bytes((b / MANIFEST).read_bytes() * 2), JSON),
@@ -185,9 +185,9 @@ TEXT_CASES: dict[str, tuple[Damage, str]] = {
     "huge": (raw(b" " * (MAX_MANIFEST_BYTES + 1)), "has more than 1048576 bytes, so it is no manifest"),
     "list": (raw(b"[]"), "names no schema version, so it is no bundle's manifest"),
     "nothing": (raw(b"{}"), "names no schema version"),
-    "word as version": (raw(b'{"schema_version": "3"}'), "names no schema version"),
+    "word as version": (raw(b'{"schema_version": "4"}'), "names no schema version"),
     "truth as version": (raw(b'{"schema_version": true}'), "names no schema version"),
-    "fraction as version": (raw(b'{"schema_version": 3.0}'), "names no schema version"),
+    "fraction as version": (raw(b'{"schema_version": 4.0}'), "names no schema version"),
 }
 
 OBJECT = "Input should be a valid dictionary or instance of "
@@ -260,12 +260,11 @@ VALUE_CASES: list[tuple[str, Any, str]] = [
     ("camera.stride", 0, "camera.stride: Input should be greater than or equal to 1"),
     ("camera.depths", [], "camera.depths: Tuple should have at least 1 item after validation, not 0"),
     ("camera.depths.0", -1, "camera.depths.0: Input should be greater than or equal to 0"),
-    ("camera.depths", [1.0, 2.0], "frustum_points int32 [128], "),
     ("camera.z", [10, -10], "camera: z is no range of heights"),
     (
         "points.capacity",
         511,
-        "but task and sections make them images uint8 [2, 48, 80, 3], frustum_points int32 [192],",
+        "but task and sections make them images uint8 [2, 48, 80, 3], rays float32 [2, 3, 3],",
     ),
     ("points.capacity", 0, "points.capacity: Input should be greater than or equal to 1"),
     ("points.sweeps", -1, "points.sweeps: Input should be greater than or equal to 0"),
@@ -285,7 +284,7 @@ VALUE_CASES: list[tuple[str, Any, str]] = [
     ("inputs.0.shape.0", 0, "inputs.0.shape.0: Input should be greater than or equal to 1"),
     ("inputs.0.shape", [2**16, 2**16], "inputs.0: more than 2147483647 elements"),
     ("inputs.0.shape", [2**31 - 1] * 40, "inputs.0: more than 2147483647 elements"),
-    ("inputs.0.shape", [], "inputs are images uint8 [], frustum_points int32 [192]"),
+    ("inputs.0.shape", [], "inputs are images uint8 [], rays float32 [2, 3, 3]"),
     ("inputs.0.dtype", "float16", "inputs.0.dtype: Input should be 'uint8', 'int32' or 'float32'"),
     ("inputs.0.dtype", "float32", "inputs are images float32 [2, 48, 80, 3], "),
     ("inputs.0.name", "pictures", "inputs are pictures uint8 [2, 48, 80, 3], "),
@@ -347,18 +346,18 @@ def test_damaged_manifests_are_refused(bundle: Path, place: str, value: Any, rea
     assert verify(bundle)[1] == python_verdict(bundle), "one damage, one message"
 
 
-@pytest.mark.parametrize("version", [4, 2**40])
+@pytest.mark.parametrize("version", [5, 2**40])
 def test_a_manifest_of_a_newer_schema_is_refused(bundle: Path, version: int) -> None:
     rewritten(put("schema_version", version))(bundle)
-    reason = f"schema {version}, this VeXKD reads 3: it was written by a newer one; update with: pip install --upgrade"
+    reason = f"schema {version}, this VeXKD reads 4: it was written by a newer one; update with: pip install --upgrade"
     assert reason in python_verdict(bundle)
     assert verify(bundle) == (INCOMPATIBLE, python_verdict(bundle))
 
 
-@pytest.mark.parametrize("version", [2, 0, -1])
+@pytest.mark.parametrize("version", [3, 0, -1])
 def test_a_manifest_of_an_older_schema_is_refused(bundle: Path, version: int) -> None:
     rewritten(put("schema_version", version))(bundle)
-    assert_refused(bundle, INCOMPATIBLE, f"has manifest schema {version}, this VeXKD reads 3", RUN_AGAIN)
+    assert_refused(bundle, INCOMPATIBLE, f"has manifest schema {version}, this VeXKD reads 4", RUN_AGAIN)
 
 
 def test_a_change_of_any_byte_of_the_manifest_is_refused(bundle: Path) -> None:
