@@ -72,14 +72,14 @@ def take_turns(functions: dict[str, Callable[[], Any]], rounds: int) -> dict[str
 def measure(bundle: Bundle, threads: int, rounds: int) -> dict[str, Any]:
     """One row of the table."""
     manifest, frames = bundle.manifest, [frame_of(bundle, seed) for seed in range(2)]
-    inputs = model_inputs(manifest.camera, manifest.points, manifest.grid, frames[0])
+    inputs = model_inputs(manifest.camera, manifest.points, frames[0])
     bodies = OnnxRuntime(bundle.model, "cpu", threads, operators="bodies")
     native = OnnxRuntime(bundle.model, "cpu", threads, operators="native")
     pipeline, perception = Pipeline(bundle, "cpu", threads), NativePerception(bundle.path, threads)
     inner: list[float] = []
 
     def run_native() -> None:
-        # Calibration of the other frame, so that the frustum index is made anew as Python makes it every time.
+        # Calibration of the other frame, so that rays and index are made anew.
         if perception.info.views:
             perception.calibrate(frames[len(inner) % 2].intrinsics, frames[len(inner) % 2].camera_to_ego)
         raw = perception.frame(frames[0])

@@ -146,7 +146,7 @@ class GpuBench:
         case = f"{points.size} points, {int(starts[-1])} kept -> {side}x{side}"
 
         shape, grid = FrustumShape(1, views, bins, *feature, stride), make_grid(limits, cells)
-        inputs = [self.on_device(array) for array in (rays, origins, depths)]
+        inputs = [*(self.on_device(array) for array in (rays, origins)), depths.ctypes.data]
         outputs = [self.empty(array.size, dtype=torch.int32) for array in (points, starts)]
         ours = self.kernels.prepare("frustum_index", (shape, grid), *inputs, shape, grid, *outputs)
         ours()

@@ -112,7 +112,7 @@ class Grid(Section):
 
 
 class CameraInput(Section):
-    """What a reader needs to turn calibration into the frustum inputs of a camera model."""
+    """What a reader needs to turn calibration into rays, and what the model makes of them."""
 
     cameras: Names
     raw_size: tuple[Size, Size]
@@ -343,11 +343,11 @@ class Manifest(Section):
     def _expected_inputs(self) -> list["_Signature"]:
         expected: list[_Signature] = []
         if self.camera is not None:
-            views, (height, width) = len(self.camera.cameras), self.camera.feature_size
+            views = len(self.camera.cameras)
             expected += [
                 ("images", "uint8", (views, *self.camera.raw_size, 3)),
-                ("frustum_points", "int32", (views * len(self.camera.depths) * height * width,)),
-                ("frustum_starts", "int32", (self.grid.height * self.grid.width + 1,)),
+                ("rays", "float32", (views, 3, 3)),
+                ("origins", "float32", (views, 3)),
             ]
         if self.points is not None:
             expected += [("points", "float32", (self.points.capacity, 5)), ("count", "int32", (1,))]

@@ -74,7 +74,7 @@ class RawFrame(ctypes.Structure):
 class Times(ctypes.Structure):
     """vexkd_times, seconds."""
 
-    _fields_ = _fields("points:d images:d frustum:d engine:d selection:d total:d")
+    _fields_ = _fields("points:d images:d calibration:d engine:d selection:d total:d")
 
 
 class Detections(ctypes.Structure):

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from vexkd.engines.bundle import Bundle
 from vexkd.engines.manifest import Selection
-from vexkd.engines.preprocess import Frame, check_images, frustum_inputs, pad_points
+from vexkd.engines.preprocess import Frame, check_images, pad_points, ray_inputs
 from vexkd.engines.session import Arrays, Device, Session
 from vexkd.plugins.postprocess import select_boxes
 
-POINTS, FRUSTUM, ENGINE, SELECTION = "point padding", "frustum index", "engine", "post-processing"
+POINTS, CALIBRATION, ENGINE, SELECTION = "point padding", "calibration", "engine", "post-processing"
 
 
 class Boxes(NamedTuple):
@@ -78,10 +78,10 @@ class Pipeline:
                 inputs |= {"points": padded.points, "count": padded.count}
                 dropped = padded.dropped
         if manifest.camera is not None:
-            with _timed(seconds, FRUSTUM):
+            with _timed(seconds, CALIBRATION):
                 inputs["images"] = check_images(frame.images, manifest.camera, self.bundle)
-                points, starts = frustum_inputs(manifest.camera, manifest.grid, frame.intrinsics, frame.camera_to_ego)
-                inputs |= {"frustum_points": points, "frustum_starts": starts}
+                rays, origins = ray_inputs(manifest.camera, frame.intrinsics, frame.camera_to_ego)
+                inputs |= {"rays": rays, "origins": origins}
         with _timed(seconds, ENGINE):
             outputs = self.session.run(inputs)
         if manifest.selection is None:

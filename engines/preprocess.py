@@ -1,4 +1,4 @@
-"""Sensor data to a bundle's inputs: points padded to their capacity, frustum index from calibration."""
+"""Sensor data to a bundle's inputs: points padded to their capacity, rays from calibration."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vexkd.engines.bundle import Bundle, remake
-from vexkd.engines.manifest import CameraInput, Grid, PointInput
+from vexkd.engines.manifest import CameraInput, PointInput
 from vexkd.plugins.errors import UserError
-from vexkd.plugins.frustum import camera_rays, frustum_index, image_transform
+from vexkd.plugins.frustum import camera_rays, image_transform
 from vexkd.plugins.points import POINT_SIZE
 from vexkd.plugins.points import pad_points as pad_cloud
 
@@ -58,29 +58,26 @@ def pad_points(points: NDArray[np.float32], capacity: int) -> PaddedPoints:
     return PaddedPoints(padded.points, np.array([padded.count], np.int32), padded.dropped)
 
 
-def model_inputs(
-    camera: CameraInput | None, points: PointInput | None, grid: Grid, frame: Frame
-) -> dict[str, NDArray[Any]]:
+def model_inputs(camera: CameraInput | None, points: PointInput | None, frame: Frame) -> dict[str, NDArray[Any]]:
     """A frame as the inputs by name of a model with these sensors.
 
     Raises:
-        UserError: see :func:`frustum_inputs` and :func:`pad_points`.
+        UserError: see :func:`ray_inputs` and :func:`pad_points`.
     """
     arrays: dict[str, NDArray[Any]] = {}
     if camera is not None:
-        sorted_points, starts = frustum_inputs(camera, grid, frame.intrinsics, frame.camera_to_ego)
-        images = np.ascontiguousarray(frame.images)
-        arrays |= {"images": images, "frustum_points": sorted_points, "frustum_starts": starts}
+        rays, origins = ray_inputs(camera, frame.intrinsics, frame.camera_to_ego)
+        arrays |= {"images": np.ascontiguousarray(frame.images), "rays": rays, "origins": origins}
     if points is not None:
         padded = pad_points(frame.points, points.capacity)
         arrays |= {"points": padded.points, "count": padded.count}
     return arrays
 
 
-def frustum_inputs(
-    camera: CameraInput, grid: Grid, intrinsics: NDArray[np.float64], camera_to_ego: NDArray[np.float64]
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Frustum points (K,) sorted by cell and row starts (H*W+1,) from this frame's calibration.
+def ray_inputs(
+    camera: CameraInput, intrinsics: NDArray[np.float64], camera_to_ego: NDArray[np.float64]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Rays (V, 3, 3) and origins (V, 3) from this frame's calibration.
 
     Raises:
         UserError: the calibration has other cameras than the bundle, or is not finite.
@@ -94,10 +91,7 @@ def frustum_inputs(
         if not np.isfinite(value).all():
             raise UserError(f"{name} holds values that are not finite; check the calibration of this frame")
     transform = image_transform(camera.raw_size, camera.image_size)
-    rays, origins = camera_rays(intrinsics, camera_to_ego, np.broadcast_to(transform, (views, 3, 3)))
-    depths = np.array(camera.depths, np.float32)
-    limits, cell = grid.model_copy(update={"z": camera.z}).range, (grid.cell, grid.cell)
-    return frustum_index(rays, origins, depths, camera.feature_size, camera.stride, limits, cell)
+    return camera_rays(intrinsics, camera_to_ego, np.broadcast_to(transform, (views, 3, 3)))
 
 
 def check_images(images: NDArray[Any], camera: CameraInput, bundle: Bundle) -> NDArray[np.uint8]:

@@ -126,7 +126,9 @@ def _with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelPro
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     given = {output.name for output in model.graph.output}
-    copy.graph.output.extend(value for value in model.graph.value_info if value.name in names and value.name not in given)
+    copy.graph.output.extend(
+        value for value in model.graph.value_info if value.name in names and value.name not in given
+    )
     return copy
 
 

@@ -34,8 +34,8 @@ class Deployment(nn.Module):
             images=given["images"].view(1, *given["images"].shape) if "images" in given else None,
             points=given["points"][None] if "points" in given else None,
             counts=given.get("count"),
-            frustum_points=given.get("frustum_points"),
-            frustum_starts=given.get("frustum_starts"),
+            rays=given.get("rays"),
+            origins=given.get("origins"),
         )
         output = self.model(batch)
         if isinstance(output.prediction, Tensor):
@@ -48,7 +48,7 @@ class Deployment(nn.Module):
 def input_names(camera: bool, lidar: bool) -> tuple[str, ...]:
     """Inputs of a model with these sensors, in the order of the exported graph."""
     return (
-        *(("images", "frustum_points", "frustum_starts") if camera else ()),
+        *(("images", "rays", "origins") if camera else ()),
         *(("points", "count") if lidar else ()),
     )
 

@@ -58,9 +58,7 @@ def find_example(config: Config, image_size: tuple[int, int] | None = None) -> E
     raw_size = image_size if frame is None else (frame.images.shape[1], frame.images.shape[2])
     camera, points = camera_section(config, raw_size), points_section(config)
     given = probe_frame(grid_section(config), camera, points, config.train.seed) if frame is None else frame
-    return Example(
-        model_inputs(camera, points, grid_section(config), given), camera, points, MADE_UP if frame is None else REAL
-    )
+    return Example(model_inputs(camera, points, given), camera, points, MADE_UP if frame is None else REAL)
 
 
 def _keyframe(config: Config) -> Frame | None:

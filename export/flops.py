@@ -4,8 +4,9 @@ What counts: a multiplication and an addition are one each. Convolutions and mat
 bilinear sampling and resizing (4 products and 3 sums per value, and the weights' product), element-wise arithmetic,
 activations and comparisons (1 per value), softmax and layer normalisation (5 and 8 per value), pooling and reductions
 (1 per value read), and our operators: ``Voxelize`` 40 per point of the capacity, ``PillarMax`` 1 per feature,
-``BevPool`` 2 per frustum point and channel, ``PrepareImages`` 13 per value (sampling and normalisation). What does not: moving, casting, gathering and sorting data. Where other
-tools count multiply-adds (MACs), their figure is half of this one's.
+``BevPool`` 2 per frustum point and channel, ``FrustumIndex`` 18 per frustum point, ``PrepareImages`` 13 per value
+(sampling and normalisation). What does not: moving, casting, gathering and sorting data. Where other tools count
+multiply-adds (MACs), their figure is half of this one's.
 """
 
 import math
@@ -18,6 +19,7 @@ from onnx import NodeProto
 Shapes = dict[str, tuple[int, ...]]
 
 VOXELIZE_PER_POINT = 40
+FRUSTUM_PER_POINT = 18
 SAMPLE = 11
 PREPARE = SAMPLE + 2
 ELEMENTWISE = {
@@ -71,6 +73,7 @@ def _counter(node: NodeProto) -> Callable[[NodeProto, Shapes], int] | None:
         "MaxPool": _pooling,
         "AveragePool": _pooling,
         "Voxelize": lambda node, shapes: VOXELIZE_PER_POINT * _shape(node.input[0], shapes)[0],
+        "FrustumIndex": _per_output(FRUSTUM_PER_POINT),
         "PillarMax": lambda node, shapes: _size(node.input[0], shapes),
         "PrepareImages": _per_output(PREPARE),
         "BevPool": lambda node, shapes: 2 * _size(node.input[2], shapes) * _shape(node.input[1], shapes)[1],

@@ -71,7 +71,9 @@ def find_layers(model: onnx.ModelProto) -> tuple[list[Layer], dict[str, str]]:
         if side is None:
             continue  # a product of activations is no layer
         if side == "left":
-            kept[name] = "attention's product with its weights on the left, whose results are coordinates or are sampled"
+            kept[name] = (
+                "attention's product with its weights on the left, whose results are coordinates or are sampled"
+            )
         elif node.op_type == "Gemm":
             kept[name] = "the point MLP: 8 bits resolve 50 m to 40 cm"
         else:

@@ -28,8 +28,8 @@ UNITS = {
     "images": "RGB 0..255 as the cameras give them, one per camera in the manifest's order",
     "points": "x, y, z in metres in ego at the LiDAR timestamp, intensity 0..1, age in seconds; zeros from count on",
     "count": "valid points",
-    "frustum_points": "flat indices ((v*D + d)*h + y)*w + x sorted by BEV cell, -1 from the last row start on",
-    "frustum_starts": "first frustum point of each BEV cell iy*W + ix, and the end",
+    "rays": "from (u, v, 1) of the prepared image to ego in metres per metre of depth, one matrix per camera",
+    "origins": "centre of each camera in metres; ego at the LiDAR timestamp",
     "boxes": "x, y, z of the centre, length, width, height in metres, yaw in radians counter-clockwise from +x, vx, vy "
     "in m/s; ego at the LiDAR timestamp; best first",
     "scores": "0..1, descending",

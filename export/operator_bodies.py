@@ -164,6 +164,69 @@ def BevPool(depth, context, points, starts, height: int, width: int):
 
 
 @onnxscript.script(domain, default_opset=op)
+def FrustumIndex(
+    rays,
+    origins,
+    depths: Sequence[float],
+    feature_height: int,
+    feature_width: int,
+    stride: int,
+    range: Sequence[float],
+    cell: Sequence[float],
+):
+    """Rays (V, 3, 3), origins (V, 3) to frustum points (V*D*h*w) sorted by cell and row starts (H*W+1)."""
+    limits = op.Constant(value_floats=range)
+    low_xy = op.Slice(limits, [0], [2], [0])
+    side = op.Constant(value_floats=cell)
+    size = op.Cast(op.Round(op.Div(op.Sub(op.Slice(limits, [3], [5], [0]), low_xy), side)), to=onnx.TensorProto.INT64)
+    width = op.Slice(size, [0], [1], [0])
+    cells_of_grid = op.ReduceProd(size, keepdims=1)
+
+    start, step = op.Constant(value_int=0), op.Constant(value_int=1)
+    half = op.Constant(value_float=0.5)
+    pitch = op.Cast(stride, to=onnx.TensorProto.FLOAT)
+    columns = op.Cast(op.Range(start, feature_width, step), to=onnx.TensorProto.FLOAT)
+    rows = op.Cast(op.Range(start, feature_height, step), to=onnx.TensorProto.FLOAT)
+    u = op.Sub(op.Mul(op.Add(columns, half), pitch), half)
+    v = op.Unsqueeze(op.Sub(op.Mul(op.Add(rows, half), pitch), half), [1])
+    matrix = op.Unsqueeze(rays, [3, 4])
+    along_u = op.Mul(op.Gather(matrix, op.Constant(value_int=0), axis=2), u)
+    along_v = op.Mul(op.Gather(matrix, op.Constant(value_int=1), axis=2), v)
+    direction = op.Add(op.Add(along_u, along_v), op.Gather(matrix, op.Constant(value_int=2), axis=2))
+    bins = op.Reshape(op.Constant(value_floats=depths), [-1, 1, 1, 1])
+    position = op.Add(op.Mul(op.Unsqueeze(direction, [1]), bins), op.Unsqueeze(origins, [1, 3, 4]))
+
+    # (V, D, 3, h, w) to rows (V*D*h*w, 3). What is not finite is inside of nothing.
+    xyz = op.Reshape(op.Transpose(position, perm=[0, 1, 3, 4, 2]), [-1, 3])
+    index = op.Floor(op.Div(op.Sub(op.Slice(xyz, [0], [2], [1]), low_xy), side))
+    z = op.Slice(xyz, [2], [3], [1])
+    nothing = op.Constant(value_float=0.0)
+    inside_xy = op.And(op.GreaterOrEqual(index, nothing), op.Less(index, op.Cast(size, to=onnx.TensorProto.FLOAT)))
+    inside_z = op.And(
+        op.GreaterOrEqual(z, op.Slice(limits, [2], [3], [0])), op.Less(z, op.Slice(limits, [5], [6], [0]))
+    )
+    kept = op.And(inside_z, op.And(op.Slice(inside_xy, [0], [1], [1]), op.Slice(inside_xy, [1], [2], [1])))
+    whole = op.Cast(op.Where(kept, index, nothing), to=onnx.TensorProto.INT64)
+    flat = op.Add(op.Mul(op.Slice(whole, [1], [2], [1]), width), op.Slice(whole, [0], [1], [1]))
+    slot = op.Squeeze(op.Where(kept, flat, cells_of_grid), [1])
+
+    # Cell and index in one number: sorting it is stable whatever the sort is.
+    count = op.Shape(slot)
+    order = op.Range(start, op.Squeeze(count), step)
+    key, _ = op.TopK(op.Add(op.Mul(slot, count), order), count, axis=0, largest=0, sorted=1)
+    listed = op.Less(key, op.Mul(cells_of_grid, count))
+    points = op.Cast(op.Where(listed, op.Mod(key, count), op.Constant(value_int=-1)), to=onnx.TensorProto.INT32)
+
+    one = op.Constant(value_ints=[1])
+    bounds = op.Add(cells_of_grid, one)
+    zeros = op.Expand(op.Constant(value_int=0), op.Add(bounds, one))
+    members = op.ScatterElements(zeros, op.Add(slot, one), op.Expand(one, count), axis=0, reduction="add")
+    before = op.CumSum(members, op.Constant(value_int=0))
+    starts = op.Cast(op.Slice(before, [0], bounds, [0]), to=onnx.TensorProto.INT32)
+    return points, starts
+
+
+@onnxscript.script(domain, default_opset=op)
 def PrepareImages(images, height: int, width: int, mean: Sequence[float], deviation: Sequence[float], dtype: int):
     """Images (V, H, W, 3) u8 to (V, 3, height, width) of the tensor type ``dtype``: resized, cropped, normalised.
 

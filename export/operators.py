@@ -11,7 +11,7 @@ import onnx
 import onnx.defs
 
 from vexkd.export import operator_bodies
-from vexkd.export.operator_bodies import BevPool, PillarMax, PrepareImages, Voxelize, domain
+from vexkd.export.operator_bodies import BevPool, FrustumIndex, PillarMax, PrepareImages, Voxelize, domain
 
 DOMAIN = operator_bodies.DOMAIN
 VERSION = operator_bodies.VERSION
@@ -22,7 +22,7 @@ PLUGIN_ATTRIBUTES = {"plugin_namespace": DOMAIN, "plugin_version": "1"}
 def functions() -> list[onnx.FunctionProto]:
     """Function bodies of all operators, ready for ``model.functions``."""
     bodies = []
-    for script in (Voxelize, PillarMax, BevPool, PrepareImages):
+    for script in (Voxelize, PillarMax, BevPool, FrustumIndex, PrepareImages):
         body = script.to_function_proto()
         body.attribute.extend(PLUGIN_ATTRIBUTES)
         bodies.append(body)
@@ -63,11 +63,36 @@ def translation_table() -> dict[Callable[..., Any], Callable[..., Any]]:
         constants = {"mean": list(mean), "deviation": list(deviation)}
         return domain.PrepareImages(images, **size, **constants, **PLUGIN_ATTRIBUTES)
 
+    def frustum_index(
+        rays: Any,
+        origins: Any,
+        depths: Sequence[float],
+        feature_height: int,
+        feature_width: int,
+        stride: int,
+        range: Sequence[float],
+        cell: Sequence[float],
+        batch: int,
+    ) -> Any:
+        _single(batch)
+        return domain.FrustumIndex(
+            rays,
+            origins,
+            depths=list(depths),
+            feature_height=feature_height,
+            feature_width=feature_width,
+            stride=stride,
+            range=list(range),
+            cell=list(cell),
+            **PLUGIN_ATTRIBUTES,
+        )
+
     return {
         ops.voxelize.default: voxelize,
         ops.pillar_max.default: pillar_max,
         ops.bev_pool.default: bev_pool,
         ops.prepare_images.default: prepare_images,
+        ops.frustum_index.default: frustum_index,
     }
 
 
@@ -130,6 +155,18 @@ def _schemas() -> list[onnx.defs.OpSchema]:
             outputs=[value("bev", "T")],
             type_constraints=[floats],
             attributes=[*required(schema.AttrType.INT, "height", "width"), *plugin],
+        ),
+        schema(
+            "FrustumIndex",
+            DOMAIN,
+            VERSION,
+            inputs=[value("rays", "tensor(float)"), value("origins", "tensor(float)")],
+            outputs=[value("points", "tensor(int32)"), value("starts", "tensor(int32)")],
+            attributes=[
+                *required(schema.AttrType.FLOATS, "depths", "range", "cell"),
+                *required(schema.AttrType.INT, "feature_height", "feature_width", "stride"),
+                *plugin,
+            ],
         ),
         schema(
             "PrepareImages",

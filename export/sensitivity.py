@@ -109,5 +109,3 @@ def within(reference: Reference, limit: float) -> Accept:
 def _relative(reference: NDArray[Any], found: NDArray[Any]) -> float:
     difference = np.linalg.norm((found.astype(np.float64) - reference).ravel())
     return float(difference / max(float(np.linalg.norm(reference.astype(np.float64).ravel())), 1e-12))
-
-

@@ -26,8 +26,8 @@ def content(task: str = DETECTION, sensors: tuple[str, ...] = ("camera", "lidar"
         *(
             (
                 tensor("images", "uint8", 2, 48, 80, 3),
-                tensor("frustum_points", "int32", 2 * 3 * 4 * 8),
-                tensor("frustum_starts", "int32", 8 * 16 + 1),
+                tensor("rays", "float32", 2, 3, 3),
+                tensor("origins", "float32", 2, 3),
             )
             if camera
             else ()

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from vexkd.config import CameraConfig, EncoderConfig, FusionConfig, HeadConfig, LidarConfig, ModelConfig
 from vexkd.geometry import BevGrid
-from vexkd.models.frustum import frustum_inputs
+from vexkd.models.frustum import ray_inputs
 from vexkd.models.inputs import Inputs, Targets
 
 GRID = BevGrid(x=(-12.8, 12.8), y=(-6.4, 6.4), cell=1.6)
@@ -57,12 +57,12 @@ def tiny_inputs(config: ModelConfig, batch: int = 2, points: int = 300, cameras:
         cloud[..., :3] = low + cloud[..., :3] * (high - low)
         inputs = inputs._replace(points=cloud, counts=torch.full((batch,), points - 20, dtype=torch.int32))
     if config.camera is not None:
-        frustum_points, starts = frustum_inputs(config, *calibration(batch, cameras), RAW_SIZE)
+        rays, origins = ray_inputs(config.camera, *calibration(batch, cameras), RAW_SIZE)
         size = (batch, cameras, *RAW_SIZE, 3)
         inputs = inputs._replace(
             images=torch.randint(0, 256, size, dtype=torch.uint8, generator=generator),
-            frustum_points=torch.from_numpy(frustum_points),
-            frustum_starts=torch.from_numpy(starts),
+            rays=torch.from_numpy(rays),
+            origins=torch.from_numpy(origins),
         )
     return inputs
 

@@ -20,9 +20,9 @@ struct Stage {
   const char* name;
   double vexkd::Times::* time;
 };
-constexpr Stage kStages[] = {{"points", &vexkd::Times::points},       {"images", &vexkd::Times::images},
-                             {"frustum", &vexkd::Times::frustum},     {"engine", &vexkd::Times::engine},
-                             {"selection", &vexkd::Times::selection}, {"total", &vexkd::Times::total}};
+constexpr Stage kStages[] = {{"points", &vexkd::Times::points},           {"images", &vexkd::Times::images},
+                             {"calibration", &vexkd::Times::calibration}, {"engine", &vexkd::Times::engine},
+                             {"selection", &vexkd::Times::selection},     {"total", &vexkd::Times::total}};
 
 // What one loop has seen.
 struct Log {

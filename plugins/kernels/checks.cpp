@@ -162,6 +162,12 @@ vexkd_status check_frustum_sizes(const vexkd_frustum_shape* shape, const vexkd_g
   return fits ? VEXKD_OK : VEXKD_TOO_LARGE;
 }
 
+vexkd_status check_frustum_sizes_on_cuda(const vexkd_frustum_shape* shape, const vexkd_grid* grid) {
+  const vexkd_status status = check_frustum_sizes(shape, grid);
+  if (status != VEXKD_OK) return status;
+  return shape->depths <= VEXKD_FRUSTUM_CUDA_DEPTHS ? VEXKD_OK : VEXKD_TOO_LARGE;
+}
+
 vexkd_status check_frustum_index(const float* rays, const float* origins, const float* depths,
                                  const vexkd_frustum_shape* shape, const vexkd_grid* grid, const int32_t* points,
                                  const int32_t* starts, Buffer workspace) {

@@ -108,6 +108,7 @@ vexkd_status check_bev_pool_backward(const void* grad_bev, const void* depth, co
                                      const void* grad_depth, const void* grad_context, Buffer workspace);
 
 vexkd_status check_frustum_sizes(const vexkd_frustum_shape* shape, const vexkd_grid* grid);
+vexkd_status check_frustum_sizes_on_cuda(const vexkd_frustum_shape* shape, const vexkd_grid* grid);
 vexkd_status check_frustum_index(const float* rays, const float* origins, const float* depths,
                                  const vexkd_frustum_shape* shape, const vexkd_grid* grid, const int32_t* points,
                                  const int32_t* starts, Buffer workspace);

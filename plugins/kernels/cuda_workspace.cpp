@@ -1,5 +1,7 @@
 #include "cuda_workspace.h"
 
+#include <algorithm>
+
 #include "vexkd/nms.h"
 #include "vexkd/pillar_max.h"
 #include "vexkd/voxelize.h"
@@ -62,6 +64,35 @@ BevPoolBackwardWorkspace plan_bev_pool_backward(void* base, vexkd_dtype dtype, c
   return plan;
 }
 
+FrustumIndexWorkspace plan_frustum_index(void* base, const vexkd_frustum_shape& shape, const vexkd_grid& grid) {
+  constexpr int kLog2Least = 5;
+  constexpr int64_t kMostBuckets = 1024, kBatch = 128;
+  const int64_t points = int64_t{shape.views} * shape.depths * shape.height * shape.width;
+  const int64_t cells = int64_t{shape.batch} * grid.height * grid.width;
+  const auto buckets_of = [&](int log2) { return ((cells - 1) >> log2) + 1; };
+  FrustumIndexWorkspace plan{};
+  plan.bucket_cells_log2 = kLog2Least;
+  while (1 << plan.bucket_cells_log2 < kFrustumBucketCells && buckets_of(plan.bucket_cells_log2) > kMostBuckets) {
+    ++plan.bucket_cells_log2;
+  }
+  const int64_t buckets = buckets_of(plan.bucket_cells_log2);
+  const int64_t chunk_points = (std::max<int64_t>(kFrustumChunk, buckets) + kBatch - 1) / kBatch * kBatch;
+  plan.buckets = static_cast<int32_t>(buckets);
+  plan.chunk_points = static_cast<int32_t>(chunk_points);
+  plan.chunks = static_cast<int32_t>((points + chunk_points - 1) / chunk_points);
+  // Room for the smallest buckets, and for points + buckets >= chunks * buckets counts: monotone in every size,
+  // although the numbers of buckets and chunks are not.
+  const int64_t most_buckets = buckets_of(kLog2Least);
+  WorkspaceParts parts(base);
+  plan.cells = parts.take<int32_t>(static_cast<size_t>(points));
+  plan.counts = parts.take<int32_t>(static_cast<size_t>(points + most_buckets));
+  plan.bucket_starts = parts.take<int32_t>(static_cast<size_t>(most_buckets + 1));
+  plan.order = parts.take<int32_t>(static_cast<size_t>(points));
+  plan.cells_in_bucket = parts.take<uint8_t>(static_cast<size_t>(points));
+  plan.size = parts.size();
+  return plan;
+}
+
 NmsWorkspace plan_nms(void* base, int32_t count) {
   WorkspaceParts parts(base);
   const auto boxes = static_cast<size_t>(count);
@@ -104,6 +135,14 @@ vexkd_status vexkd_bev_pool_backward_cuda_workspace(vexkd_dtype dtype, const vex
   const vexkd_status status = vexkd::check_bev_pool_shape(dtype, shape);
   if (status != VEXKD_OK) return status;
   return vexkd::answer(vexkd::plan_bev_pool_backward(nullptr, dtype, *shape).size, size);
+}
+
+vexkd_status vexkd_frustum_index_cuda_workspace(const vexkd_frustum_shape* shape, const vexkd_grid* grid,
+                                                size_t* size) {
+  if (size == nullptr) return VEXKD_NULL_POINTER;
+  const vexkd_status status = vexkd::check_frustum_sizes_on_cuda(shape, grid);
+  if (status != VEXKD_OK) return status;
+  return vexkd::answer(vexkd::plan_frustum_index(nullptr, *shape, *grid).size, size);
 }
 
 vexkd_status vexkd_nms_cuda_workspace(int32_t count, size_t* size) {

@@ -4,6 +4,7 @@
 #define VEXKD_KERNELS_CUDA_WORKSPACE_H
 
 #include "checks.h"
+#include "vexkd/frustum_index.h"
 
 namespace vexkd {
 
@@ -65,6 +66,18 @@ struct BevPoolBackwardWorkspace {
   size_t size;
 };
 
+// Points are counted by chunk, a run of indices, and bucket, a run of cells; the points bound the table of counts.
+struct FrustumIndexWorkspace {
+  int32_t* cells;            // (points) cell of each frustum point, -1 for none
+  int32_t* counts;           // (chunks, buckets)
+  int32_t* bucket_starts;    // (buckets + 1)
+  int32_t* order;            // (points) kept points by bucket
+  uint8_t* cells_in_bucket;  // (points) of those, counted from the bucket's first
+  int32_t chunk_points, chunks, buckets;
+  int bucket_cells_log2;
+  size_t size;
+};
+
 // What nms knows of a box: footprint.
 struct BoxFootprint {
   double x[4], y[4];          // corners counter-clockwise
@@ -85,6 +98,9 @@ constexpr int32_t kNmsWord = 64;      // ranks of one word of the overlap matrix
 constexpr int32_t kScanTile = 2048;   // cells that one block of the prefix sum takes
 constexpr int32_t kVectorBytes = 16;  // one load; channels-last rows are padded to whole vectors
 
+constexpr int32_t kFrustumChunk = 1024;       // frustum points that a warp counts, at least
+constexpr int32_t kFrustumBucketCells = 256;  // cells of a bucket, at most
+
 inline int64_t padded_channels(vexkd_dtype dtype, int32_t channels) {
   const int64_t vector = kVectorBytes / static_cast<int64_t>(dtype_size(dtype));
   return (channels + vector - 1) / vector * vector;
@@ -94,6 +110,7 @@ inline int64_t padded_channels(vexkd_dtype dtype, int32_t channels) {
 VoxelizeWorkspace plan_voxelize(void* base, int32_t batch, const vexkd_grid& grid);
 PillarMaxWorkspace plan_pillar_max(void* base, int32_t points, int32_t batch, int32_t height, int32_t width);
 BevPoolWorkspace plan_bev_pool(void* base, vexkd_dtype dtype, const vexkd_bev_pool_shape& shape);
+FrustumIndexWorkspace plan_frustum_index(void* base, const vexkd_frustum_shape& shape, const vexkd_grid& grid);
 NmsWorkspace plan_nms(void* base, int32_t count);
 BevPoolBackwardWorkspace plan_bev_pool_backward(void* base, vexkd_dtype dtype, const vexkd_bev_pool_shape& shape);
 

@@ -1,5 +1,5 @@
-// The *_cuda entry points of a library built without nvcc: they exist, and say so. The workspace queries that need no
-// CUDA are answered by cuda_workspace.cpp in every build.
+// The *_cuda entry points of a library built without nvcc: they exist, and say so. The workspace queries are answered
+// by cuda_workspace.cpp in every build.
 #include "vexkd/bev_pool.h"
 #include "vexkd/frustum_index.h"
 #include "vexkd/nms.h"
@@ -35,10 +35,6 @@ vexkd_status vexkd_bev_pool_backward_cuda(const void*, const void*, const void*,
 
 vexkd_status vexkd_frustum_index_cuda(const float*, const float*, const float*, const vexkd_frustum_shape*,
                                       const vexkd_grid*, int32_t*, int32_t*, void*, size_t, void*) {
-  return VEXKD_UNSUPPORTED;
-}
-
-vexkd_status vexkd_frustum_index_cuda_workspace(const vexkd_frustum_shape*, const vexkd_grid*, size_t*) {
   return VEXKD_UNSUPPORTED;
 }
 

@@ -104,7 +104,7 @@ def test_bench_compares_and_prints_one_document(
     assert call("bench", map_bundle, "--against", camera_bundle, *options, "--json") == 0
     report = json.loads(capsys.readouterr().out)
     assert [m["bundle"] for m in report["measurements"]] == ["run-fp16", "camera"]
-    assert report["measurements"][1]["stages"][0]["stage"] == "frustum index"
+    assert report["measurements"][1]["stages"][0]["stage"] == "calibration"
     assert report["ratios"][0]["gflops"] > 0 and report["machine"]["cpu"]
     assert call("bench", map_bundle, *options) == 0
     shown = capsys.readouterr().out

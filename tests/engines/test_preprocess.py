@@ -3,14 +3,11 @@
 import numpy as np
 import pytest
 from tiny_bundles import camera_input, make_bundle
-from tiny_models import GRID, RAW_SIZE, calibration, tiny_config
+from tiny_models import RAW_SIZE, calibration, tiny_config
 
-from vexkd.engines.manifest import Grid
-from vexkd.engines.preprocess import check_images, frustum_inputs, pad_points
-from vexkd.models.frustum import frustum_inputs as training_frustum_inputs
+from vexkd.engines.preprocess import check_images, pad_points, ray_inputs
+from vexkd.models.frustum import ray_inputs as training_ray_inputs
 from vexkd.plugins.errors import UserError
-
-BEV = Grid(x=GRID.x, y=GRID.y, z=GRID.z, cell=GRID.cell, height=GRID.height, width=GRID.width)
 
 
 @pytest.mark.parametrize(("rows", "count", "dropped"), [(0, 0, 0), (3, 3, 0), (8, 8, 0), (11, 8, 3)])
@@ -29,17 +26,14 @@ def test_points_of_another_width_are_refused() -> None:
         pad_points(np.zeros((3, 4), np.float32), 8)
 
 
-@pytest.mark.parametrize("z", [(-10.0, 10.0), (0.0, 2.0)])
-def test_the_frustum_is_that_of_training(z: tuple[float, float]) -> None:
+def test_the_rays_are_those_of_training() -> None:
     intrinsics, poses = calibration()
     config = tiny_config("camera")
     assert config.camera is not None
-    config = config.model_copy(update={"camera": config.camera.model_copy(update={"z": z})})
-    points, starts = frustum_inputs(camera_input(z), BEV, intrinsics[0], poses[0])
-    expected = training_frustum_inputs(config, intrinsics, poses, RAW_SIZE)
-    np.testing.assert_array_equal(points, expected[0])
-    np.testing.assert_array_equal(starts, expected[1])
-    assert starts[-1] > 0
+    rays, origins = ray_inputs(camera_input(), intrinsics[0], poses[0])
+    expected = training_ray_inputs(config.camera, intrinsics, poses, RAW_SIZE)
+    np.testing.assert_array_equal(rays, expected[0])
+    np.testing.assert_array_equal(origins, expected[1])
 
 
 def test_calibration_that_is_not_finite_or_of_other_cameras_is_refused() -> None:
@@ -47,9 +41,9 @@ def test_calibration_that_is_not_finite_or_of_other_cameras_is_refused() -> None
     broken = poses[0].copy()
     broken[1, 0, 3] = np.nan
     with pytest.raises(UserError, match="camera_to_ego holds values that are not finite"):
-        frustum_inputs(camera_input(), BEV, intrinsics[0], broken)
+        ray_inputs(camera_input(), intrinsics[0], broken)
     with pytest.raises(UserError, match=r"intrinsics must be \[2, 3, 3\] for CAM_A, CAM_B; got \[1, 3, 3\]"):
-        frustum_inputs(camera_input(), BEV, intrinsics[0, :1], poses[0])
+        ray_inputs(camera_input(), intrinsics[0, :1], poses[0])
 
 
 def test_images_of_another_size_are_refused_with_the_mending_command(tmp_path) -> None:  # type: ignore[no-untyped-def]

@@ -12,6 +12,7 @@ from onnx_nodes import Outputs, node_model
 from vexkd.engines.onnx_session import OnnxRuntime
 from vexkd.export import operators
 from vexkd.plugins.reference.bev_pool import bev_pool as reference_bev_pool
+from vexkd.plugins.reference.frustum import frustum_index as reference_frustum_index
 from vexkd.plugins.reference.pillar_max import pillar_max as reference_pillar_max
 from vexkd.plugins.reference.voxelize import voxelize as reference_voxelize
 
@@ -122,8 +123,61 @@ def test_bev_pool_is_the_reference(share: float, dtype: type[np.generic]) -> Non
     np.testing.assert_allclose(bev, expected, rtol=tolerance, atol=1e-5)
 
 
+def check_frustum_index(
+    rays: NDArray[np.float32],
+    origins: NDArray[np.float32],
+    depths: NDArray[np.float32],
+    feature_size: tuple[int, int],
+    cell: tuple[float, float],
+) -> None:
+    """Points and starts have the bits of the reference."""
+    points = len(rays) * len(depths) * feature_size[0] * feature_size[1]
+    expected = reference_frustum_index(rays, origins, depths, feature_size, 4, RANGE, cell)
+    outputs: Outputs = {
+        "points": (TensorProto.INT32, [points]),
+        "starts": (TensorProto.INT32, [len(expected[1])]),
+    }
+    found = run_node(
+        "FrustumIndex",
+        {"rays": rays, "origins": origins},
+        outputs,
+        depths=depths.tolist(),
+        feature_height=feature_size[0],
+        feature_width=feature_size[1],
+        stride=4,
+        range=list(RANGE),
+        cell=list(cell),
+    )
+    for one, other in zip(found, expected, strict=True):
+        assert one.dtype == other.dtype and one.shape == other.shape
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("cell", [CELL, (0.8, 0.32), (0.1, 0.2)])
+@pytest.mark.parametrize(("views", "feature_size"), [(1, (1, 1)), (3, (5, 9)), (6, (16, 44))])
+def test_frustum_index_is_the_reference_to_the_bit(
+    views: int, feature_size: tuple[int, int], cell: tuple[float, float]
+) -> None:
+    rng = np.random.default_rng(views)
+    rays = (rng.normal(size=(views, 3, 3)) * [0.02, 0.02, 0.5]).astype(np.float32)
+    origins = rng.normal(size=(views, 3)).astype(np.float32)
+    check_frustum_index(rays, origins, np.arange(0.1, 6, 0.3, np.float32), feature_size, cell)
+
+
+def test_frustum_index_drops_what_is_not_finite_and_keeps_the_order_in_a_crowded_cell() -> None:
+    rays = np.zeros((7, 3, 3), np.float32)
+    origins = np.tile(np.array([0.3, 0.3, 0.0], np.float32), (7, 1))
+    rays[0, 0, 0], rays[1, 2, 2], rays[2, 1, 1] = np.nan, np.inf, -np.inf
+    origins[3, 0], origins[4, 2] = np.inf, np.nan
+    check_frustum_index(rays, origins, np.array([0.0, 1.0, 2.5], np.float32), (3, 4), CELL)
+
+
 def test_bodies_carry_the_attributes_of_their_nodes() -> None:
     attributes = {body.name: set(body.attribute) for body in operators.functions()}
     plugin = {"plugin_namespace", "plugin_version"}
     assert attributes["Voxelize"] == {"range", "cell"} | plugin
+    assert attributes["FrustumIndex"] == {
+        *("depths", "feature_height", "feature_width", "stride", "range", "cell"),
+        *plugin,
+    }
     assert attributes["PillarMax"] == attributes["BevPool"] == {"height", "width"} | plugin

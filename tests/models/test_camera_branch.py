@@ -3,16 +3,20 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from tiny_models import GRID, RAW_SIZE, calibration, tiny_config, tiny_inputs
 
 from vexkd.config import CameraConfig
 from vexkd.models.camera_branch import CameraBranch, build_backbone
-from vexkd.models.frustum import frustum_geometry, frustum_inputs
+from vexkd.models.frustum import frustum_geometry, ray_inputs
 from vexkd.models.inputs import Inputs
+from vexkd.models.lift_splat import LiftSplat
 from vexkd.plugins.errors import UserError
 
 
@@ -21,6 +25,22 @@ def branch() -> CameraBranch:
     assert config.camera is not None
     torch.manual_seed(0)
     return CameraBranch(config.camera, config.grid)
+
+
+def frustum_of(config: CameraConfig, batch: int = 1) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Points and row starts that the branch hands to its pooling."""
+    handed: list[torch.Tensor] = []
+
+    def pool(depth: torch.Tensor, context: torch.Tensor, *rest: Any) -> torch.Tensor:
+        handed.extend(rest[:2])
+        return torch.zeros(batch, config.channels, GRID.height, GRID.width)
+
+    rays, origins = map(torch.from_numpy, ray_inputs(config, *calibration(batch, cameras=2), RAW_SIZE))
+    view = LiftSplat(config, GRID)
+    with patch.object(torch.ops.vexkd, "bev_pool", pool):
+        view(torch.zeros(batch * 2, config.neck_channels, *view.feature_size), rays, origins, batch)
+    points, starts = handed
+    return points.numpy(), starts.numpy()
 
 
 def test_depth_bins_and_feature_size() -> None:
@@ -33,7 +53,7 @@ def test_frustum_points_lie_where_the_camera_model_says() -> None:
     config = tiny_config("camera")
     assert config.camera is not None
     intrinsics, poses = calibration(batch=2, cameras=2)
-    points, starts = frustum_inputs(config, intrinsics, poses, RAW_SIZE)
+    points, starts = frustum_of(config.camera, batch=2)
     depths, (height, width) = frustum_geometry(config.camera)
     cells = GRID.height * GRID.width
     assert len(points) == 4 * len(depths) * height * width and len(starts) == 2 * cells + 1
@@ -58,9 +78,8 @@ def test_frustum_points_lie_where_the_camera_model_says() -> None:
 def test_the_camera_has_its_own_heights(z: tuple[float, float]) -> None:
     tiny = tiny_config("camera")
     assert tiny.camera is not None
-    config = tiny.model_copy(update={"camera": tiny.camera.model_copy(update={"z": z})})
     intrinsics, poses = calibration(batch=1, cameras=2)
-    points, starts = frustum_inputs(config, intrinsics, poses, RAW_SIZE)
+    points, starts = frustum_of(tiny.camera.model_copy(update={"z": z}))
     depths, (height, width) = frustum_geometry(tiny.camera)
     shape = (2, len(depths), height, width)
     # The raw image is scaled by 0.8 to 38 x 64 pixels, of which the bottom 32 rows stay.
@@ -77,7 +96,7 @@ def test_the_camera_has_its_own_heights(z: tuple[float, float]) -> None:
     assert high_up.any() == (z[1] > GRID.z[1])
 
 
-def test_frustum_inputs_need_no_torch() -> None:
+def test_ray_inputs_need_no_torch() -> None:
     code = "import sys, vexkd.models.frustum; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode == 0
 
@@ -134,5 +153,5 @@ def test_pretrained_of_another_architecture_or_place_is_a_user_error(tmp_path: P
 
 
 def test_missing_input_is_named() -> None:
-    with pytest.raises(ValueError, match="frustum_points"):
+    with pytest.raises(ValueError, match="rays"):
         branch()(Inputs())

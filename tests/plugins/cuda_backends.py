@@ -272,7 +272,7 @@ def frustum_index(
     points = len(rays) * len(depths) * feature_size[0] * feature_size[1]
     outputs = (Out((points,), np.int32), Out((batch * grid.height * grid.width + 1,), np.int32))
     c_grid = grid_of(grid)
-    return Call(backend, "frustum_index", (rays, origins, depths, shape, c_grid, *outputs), (shape, c_grid))
+    return Call(backend, "frustum_index", (rays, origins, Host(depths), shape, c_grid, *outputs), (shape, c_grid))
 
 
 def nms(

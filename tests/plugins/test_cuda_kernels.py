@@ -146,6 +146,24 @@ def test_frustum_index(
     assert same_bits(ours[1], theirs[1])
 
 
+@pytest.mark.parametrize("side", [20, 200, 300, 550])
+@pytest.mark.parametrize("crowded", [False, True])
+def test_frustum_index_with_many_chunks_of_points_and_buckets_of_cells(
+    backend: Backend, side: int, crowded: bool
+) -> None:
+    """Buckets of 32, 64, 128 and 256 cells; the last are more than 1024, which makes chunks longer."""
+    rays, origins = rays_of(6)
+    if crowded:
+        rays, origins = np.zeros_like(rays), origins + np.float32(0.25)
+    depths = np.arange(0.5, 9.0, 0.5, dtype=np.float32)
+    grid = GridCase((-8.0, -8.0, -5.0, 8.0, 8.0, 3.0), (16 / side, 16 / side), side, side)
+    ours = outcome(frustum_index(backend, rays, origins, depths, (5, 22), 4, grid))
+    theirs = frustum_reference(rays, origins, depths, (5, 22), 4, grid.range, grid.cell)
+    assert np.diff(theirs[1]).max() > 1500 or not crowded
+    assert same_bits(ours[0], theirs[0])
+    assert same_bits(ours[1], theirs[1])
+
+
 def crowded_calls(backend: Backend, dtype: Any = np.float16) -> dict[str, Call]:
     """Each kernel with thousands of points in one cell, most cells empty."""
     rng = np.random.default_rng(5)

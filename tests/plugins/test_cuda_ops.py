@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from clouds import GridCase, points_near, random_frustum, values
+from test_frustum import rays_of
 from torch import Tensor
 
 import vexkd.ops  # noqa: F401  registers torch.ops.vexkd
@@ -35,6 +36,14 @@ def test_voxelize() -> None:
     points = torch.from_numpy(points_near(np.random.default_rng(0), GRID, 6_000))
     arguments = (points, torch.tensor([2_000, 1_500, 0], dtype=torch.int32), list(GRID.range), list(GRID.cell))
     for ours, theirs in zip(ops.voxelize(*on_gpu(arguments)), ops.voxelize(*arguments), strict=True):
+        assert torch.equal(ours.cpu(), theirs)
+
+
+def test_frustum_index() -> None:
+    rays, origins = map(torch.from_numpy, rays_of(12, np.random.default_rng(4)))
+    depths = np.arange(0.5, 9, 0.25).tolist()
+    arguments = (rays, origins, depths, 8, 22, 4, list(GRID.range), list(GRID.cell), 2)
+    for ours, theirs in zip(ops.frustum_index(*on_gpu(arguments)), ops.frustum_index(*arguments), strict=True):
         assert torch.equal(ours.cpu(), theirs)
 
 

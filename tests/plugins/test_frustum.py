@@ -1,5 +1,7 @@
 """Camera geometry and the frustum index."""
 
+import ctypes
+
 import numpy as np
 import pytest
 from clouds import THREADS, GridCase, exact, grids, same_bits
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from vexkd.plugins.frustum import camera_rays, frustum_index, image_transform
-from vexkd.plugins.library import KernelError
+from vexkd.plugins.library import FrustumShape, KernelError, make_grid, workspace_size
 from vexkd.plugins.reference.frustum import frustum_index as reference
 from vexkd.plugins.reference.frustum import frustum_positions
 
@@ -110,6 +112,31 @@ def test_image_transform_keeps_the_bottom_and_the_middle(raw: tuple[int, int], p
     assert edges[1, 1] == pytest.approx(prepared[0] - 0.5)
     assert abs((-0.5 - edges[0, 0]) - (edges[0, 1] - (prepared[1] - 0.5))) <= 1 + 1e-9
     assert edges[0, 0] <= -0.5 + 1e-9 and edges[0, 1] >= prepared[1] - 0.5 - 1e-9 and edges[1, 0] <= -0.5 + 1e-9
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("side", [20, 300, 600])
+def test_a_workspace_is_enough_for_smaller_calls(device: str, side: int) -> None:
+    grid = make_grid((-8, -8, -5, 8, 8, 3), (16 / side, 16 / side))
+
+    def needed(batch: int, depths: int) -> int:
+        shape = FrustumShape(batch, batch * 6, depths, 16, 44, 16)
+        return workspace_size(f"frustum_index_{device}", ctypes.byref(shape), ctypes.byref(grid))
+
+    sizes = np.array([[needed(batch, depths) for batch in (1, 2, 3, 4, 8, 9)] for depths in (1, 2, 7, 118)])
+    assert (np.diff(sizes, axis=0) >= 0).all() and (np.diff(sizes, axis=1) >= 0).all()
+
+
+def test_cuda_takes_so_many_depths_and_no_more() -> None:
+    grid = make_grid((-8, -8, -5, 8, 8, 3), (1, 1))
+
+    def size(depths: int) -> int:
+        shape = FrustumShape(1, 6, depths, 16, 44, 16)
+        return workspace_size("frustum_index_cuda", ctypes.byref(shape), ctypes.byref(grid))
+
+    assert size(896) > 0
+    with pytest.raises(KernelError, match="would not fit"):
+        size(897)
 
 
 def test_refuses_wrong_arguments() -> None:

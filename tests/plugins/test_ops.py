@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import torch
 from clouds import random_frustum, same_bits, values
+from test_frustum import rays_of
 from torch import Tensor
 from torch.library import opcheck
 
 import vexkd.ops  # noqa: F401  registers torch.ops.vexkd
 from vexkd.plugins.bev_pool import bev_pool
+from vexkd.plugins.frustum import frustum_index
 from vexkd.plugins.library import KernelError
 from vexkd.plugins.pillar_max import pillar_max
 from vexkd.plugins.reference.images import prepare_images
@@ -26,6 +28,12 @@ def pool_inputs(seed: int, dtype: type = np.float32, channels: int = 5) -> tuple
     return (*tensors, *case.size)
 
 
+def frustum_arguments(views: int = 4, batch: int = 2) -> tuple:
+    """Arguments of ``frustum_index``: 3 depths of a feature map of 2 x 5 pixels."""
+    rays, origins = map(torch.from_numpy, rays_of(views, np.random.default_rng(views)))
+    return rays, origins, [0.5, 1.0, 2.75], 2, 5, 4, RANGE, CELL, batch
+
+
 def pillar_inputs(seed: int, dtype: type = np.float32) -> tuple:
     """Tensor arguments of ``pillar_max`` without ties between features."""
     rng = np.random.default_rng(seed)
@@ -40,6 +48,7 @@ def test_opcheck() -> None:
     features, *rest = pillar_inputs(0)
     opcheck(ops.pillar_max.default, (features.requires_grad_(), *rest))
     depth, context, *rest = pool_inputs(0)
+    opcheck(ops.frustum_index.default, frustum_arguments())
     opcheck(ops.bev_pool.default, (depth.requires_grad_(), context.requires_grad_(), *rest))
 
 
@@ -49,6 +58,12 @@ def test_operators_are_the_kernels() -> None:
     counts = np.array([30, 11], np.int32)
     ours = ops.voxelize(torch.from_numpy(points), torch.from_numpy(counts), RANGE, CELL)
     for one, other in zip(ours, voxelize(points, counts, RANGE, CELL), strict=True):
+        assert same_bits(one.numpy(), other)
+    rays, origins, depths, *sizes, batch = frustum_arguments()
+    index = ops.frustum_index(rays, origins, depths, *sizes, batch)
+    bins = np.array(depths, np.float32)
+    expected = frustum_index(rays.numpy(), origins.numpy(), bins, (2, 5), 4, RANGE, CELL, batch)
+    for one, other in zip(index, expected, strict=True):
         assert same_bits(one.numpy(), other)
     for dtype in (np.float32, np.float16):
         features = values(rng, (50, 9), dtype, broken=0.1)
@@ -179,6 +194,13 @@ def test_refuses_wrong_tensors() -> None:
         ops.bev_pool(depth, context, rest[0], rest[1][:-1], *rest[2:])
     with pytest.raises(ValueError, match=r"cells must be torch\.int32"):
         ops.pillar_max(torch.zeros(3, 2), torch.zeros(3, dtype=torch.int64), 1, 2, 2)
+    rays, origins, *rest = frustum_arguments()
+    with pytest.raises(ValueError, match=r"origins must be torch\.float32 \(4, 3\)"):
+        ops.frustum_index(rays, origins[:3], *rest)
+    with pytest.raises(KernelError, match="invalid"):
+        ops.frustum_index(rays, origins, *rest[:-1], 3)
+    with pytest.raises(KernelError, match="invalid"):
+        ops.frustum_index(rays, origins, rest[0], -2, *rest[2:])
     with pytest.raises(ValueError, match="same number of rows"):
         ops.voxelize(torch.zeros(5, 5), torch.zeros(2, dtype=torch.int32), RANGE, CELL)
 

@@ -10,7 +10,7 @@ from tiny_runs import keyframe
 
 from vexkd.data.augment import ImageChange
 from vexkd.data.collate import POINT_STEP, collate, pad_points
-from vexkd.models.frustum import frustum_inputs
+from vexkd.models.frustum import ray_inputs
 from vexkd.models.image_preparation import ImagePreparation, warp
 from vexkd.plugins.errors import UserError
 from vexkd.plugins.frustum import image_transform
@@ -28,27 +28,28 @@ def test_points_are_padded_to_a_step_and_counted():
 def test_a_student_gets_its_own_sensor_only():
     samples = [keyframe(0), keyframe(1)]
     lidar = collate(samples, tiny_config("lidar")).inputs
-    assert lidar.images is None and lidar.frustum_points is None and lidar.counts.tolist() == [100, 140]
+    assert lidar.images is None and lidar.rays is None and lidar.origins is None and lidar.counts.tolist() == [100, 140]
     camera = collate(samples, tiny_config("camera")).inputs
     assert camera.points is None and camera.counts is None and camera.images.shape == (2, 2, *RAW_SIZE, 3)
     assert camera.image_transforms is None
     assert torch.equal(camera.images[1], torch.from_numpy(samples[1].images))
 
 
-def test_the_frustum_is_that_of_the_models_helper():
+def test_the_rays_are_those_of_the_models_helper():
     samples, config = [keyframe(0), keyframe(1)], tiny_config("camera")
     inputs = collate(samples, config).inputs
     intrinsics, poses = (np.stack([getattr(s, name) for s in samples]) for name in ("intrinsics", "camera_to_ego"))
-    points, starts = frustum_inputs(config, intrinsics, poses, RAW_SIZE)
-    assert np.array_equal(inputs.frustum_points.numpy(), points)
-    assert np.array_equal(inputs.frustum_starts.numpy(), starts)
+    rays, origins = ray_inputs(config.camera, intrinsics, poses, RAW_SIZE)
+    assert inputs.rays.shape == (4, 3, 3) and np.array_equal(inputs.rays.numpy(), rays)
+    assert inputs.origins.shape == (4, 3) and np.array_equal(inputs.origins.numpy(), origins)
 
 
 def test_no_change_of_the_image_gives_the_fixed_resize_and_crop():
     config = tiny_config("camera")
     changes = [[ImageChange(1.0, 0.0)] * 2]
     plain, changed = collate([keyframe(0)], config).inputs, collate([keyframe(0)], config, image_changes=changes).inputs
-    assert torch.equal(plain.frustum_starts, changed.frustum_starts)
+    torch.testing.assert_close(plain.rays, changed.rays)
+    assert torch.equal(plain.origins, changed.origins)
     prepare = ImagePreparation(config.camera.image_size)
     torch.testing.assert_close(
         prepare(plain.images, changed.image_transforms), prepare(plain.images), atol=2e-4, rtol=0
@@ -76,7 +77,7 @@ def test_a_box_centre_is_where_the_augmented_image_and_its_frustum_put_it():
     assert abs(column - expected[0]) <= 1 and abs(row - expected[1]) <= 1
 
 
-def test_a_teachers_inputs_share_the_sensors_and_have_their_own_frustum():
+def test_a_teachers_inputs_share_the_sensors_and_have_their_own_rays():
     student, teacher = tiny_config("lidar"), tiny_config("mgfm")
     batch = collate([keyframe(0)], student, teacher=teacher)
     assert batch.inputs.images is None and batch.teacher_inputs.images is not None
@@ -85,7 +86,8 @@ def test_a_teachers_inputs_share_the_sensors_and_have_their_own_frustum():
     coarse = camera.model_copy(update={"camera": camera.camera.model_copy(update={"image_size": (16, 32)})})
     batch = collate([keyframe(0)], coarse, teacher=teacher, image_changes=[[ImageChange(0.9, 0.1)] * 2])
     assert batch.teacher_inputs.images is batch.inputs.images
-    assert len(batch.teacher_inputs.frustum_points) == 4 * len(batch.inputs.frustum_points)
+    assert batch.teacher_inputs.rays.shape == batch.inputs.rays.shape
+    assert not torch.allclose(batch.teacher_inputs.rays, batch.inputs.rays)
     assert not torch.equal(batch.teacher_inputs.image_transforms, batch.inputs.image_transforms)
 
 

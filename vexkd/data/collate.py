@@ -1,6 +1,6 @@
-"""Samples to the tensors of a batch: inputs of the model, frustum points from calibration, and targets.
+"""Samples to the tensors of a batch: inputs of the model, rays from calibration, and targets.
 
-B samples, V cameras, N points per sample, K frustum points of the batch, H x W BEV cells, M boxes of a sample.
+B samples, V cameras, N points per sample, M boxes of a sample.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from vexkd.config import ModelConfig
 from vexkd.data.augment import ImageChange
 from vexkd.data.sample import Sample
 from vexkd.geometry import POINT_SIZE
-from vexkd.models.frustum import frustum_inputs
+from vexkd.models.frustum import ray_inputs
 from vexkd.models.inputs import Inputs, Targets
 from vexkd.plugins.errors import UserError
 from vexkd.plugins.frustum import image_transform
@@ -117,7 +117,7 @@ def _inputs_for(
     samples: Sequence[Sample],
     image_changes: Sequence[Sequence[ImageChange]] | None,
 ) -> Inputs:
-    """The sensors that a model reads, and its frustum points."""
+    """The sensors that a model reads, and its cameras' rays."""
     inputs = sensors if model.lidar is not None else sensors._replace(points=None, counts=None)
     if model.camera is None or sensors.images is None:
         return inputs._replace(images=None)
@@ -127,16 +127,16 @@ def _inputs_for(
         size = model.camera.image_size
         fixed = image_transform((height, width), size)
         transforms = np.array([[change.matrix(size) @ fixed for change in changes] for changes in image_changes])
-    points, starts = frustum_inputs(
-        model,
+    rays, origins = ray_inputs(
+        model.camera,
         np.stack([sample.intrinsics for sample in samples]),
         np.stack([sample.camera_to_ego for sample in samples]),
         (height, width),
         transforms,
     )
     return inputs._replace(
-        frustum_points=torch.from_numpy(points),
-        frustum_starts=torch.from_numpy(starts),
+        rays=torch.from_numpy(rays),
+        origins=torch.from_numpy(origins),
         image_transforms=None if transforms is None else torch.from_numpy(transforms.astype(np.float32)).flatten(0, 1),
     )
 

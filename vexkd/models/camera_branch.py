@@ -81,14 +81,14 @@ class CameraBranch(nn.Module):
         self.view = LiftSplat(config, grid)
 
     def forward(self, inputs: Inputs) -> Tensor:
-        """BEV feature (B, channels, H, W) from images and frustum points."""
-        if inputs.images is None or inputs.frustum_points is None or inputs.frustum_starts is None:
-            raise ValueError("the camera branch needs images, frustum_points and frustum_starts")
+        """BEV feature (B, channels, H, W) from images and calibration."""
+        if inputs.images is None or inputs.rays is None or inputs.origins is None:
+            raise ValueError("the camera branch needs images, rays and origins")
         pixels = self.preparation(inputs.images, inputs.image_transforms)
         # Channels last is what CPU convolutions are quickest in, and free to ask for elsewhere.
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         features = self.neck(list(self.backbone(pixels).feature_maps))
-        return self.view(features, inputs.frustum_points, inputs.frustum_starts, inputs.images.shape[0])
+        return self.view(features, inputs.rays, inputs.origins, inputs.images.shape[0])
 
     def load_pretrained(self) -> None:
         """Initialise the backbone from ``config.pretrained`` (safetensors only); nothing happens where it is None.

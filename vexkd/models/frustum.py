@@ -1,12 +1,12 @@
-"""From calibration to the frustum inputs of a model; numpy only, so that data workers and tools need no torch."""
+"""From calibration to the rays that a model takes; numpy only, so that data workers and tools need no torch."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vexkd.config import CameraConfig, ModelConfig
-from vexkd.plugins.frustum import camera_rays, frustum_index, image_transform
+from vexkd.config import CameraConfig
+from vexkd.plugins.frustum import camera_rays, image_transform
 
 
 def frustum_geometry(config: CameraConfig) -> tuple[NDArray[np.float32], tuple[int, int]]:
@@ -17,36 +17,28 @@ def frustum_geometry(config: CameraConfig) -> tuple[NDArray[np.float32], tuple[i
     return depths.astype(np.float32), (height // config.stride, width // config.stride)
 
 
-def frustum_inputs(
-    config: ModelConfig,
+def ray_inputs(
+    config: CameraConfig,
     intrinsics: NDArray[np.float64],
     camera_to_ego: NDArray[np.float64],
     raw_size: tuple[int, int],
     image_transforms: NDArray[np.floating[Any]] | None = None,
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Sorted frustum points and row pointers of a batch, as :class:`vexkd.models.inputs.Inputs` takes them.
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Rays and origins of a batch, as :class:`vexkd.models.inputs.Inputs` takes them.
 
     Args:
-        config: model with a camera branch.
+        config: of the model's camera branch.
         intrinsics: (B, V, 3, 3) for the raw images' pixels.
         camera_to_ego: (B, V, 4, 4); with augmentation of the scene already applied.
         raw_size: (height, width) of the raw images.
         image_transforms: (B, V, 3, 3) from raw to prepared pixels, by default the model's own resize and crop.
 
     Returns:
-        points (B*V*D*h*w,) int32, -1 at and beyond starts[-1], and starts (B*H*W+1,) int32.
+        rays (B*V, 3, 3) float32 and origins (B*V, 3) float32.
     """
-    if config.camera is None:
-        raise ValueError("frustum_inputs needs a model with a camera branch")
-    batch, cameras = intrinsics.shape[:2]
     if image_transforms is None:
-        fixed = image_transform(raw_size, config.camera.image_size)
-        image_transforms = np.broadcast_to(fixed, (batch, cameras, 3, 3))
-    rays, origins = camera_rays(
+        fixed = image_transform(raw_size, config.image_size)
+        image_transforms = np.broadcast_to(fixed, (*intrinsics.shape[:2], 3, 3))
+    return camera_rays(
         intrinsics.reshape(-1, 3, 3), camera_to_ego.reshape(-1, 4, 4), image_transforms.reshape(-1, 3, 3)
-    )
-    depths, feature_size = frustum_geometry(config.camera)
-    grid = config.grid.with_z(config.camera.z)
-    return frustum_index(
-        rays, origins, depths, feature_size, config.camera.stride, grid.range, (grid.cell, grid.cell), batch
     )

@@ -1,6 +1,6 @@
 """What goes into a model, what comes out of it, and what it is trained on.
 
-B samples, V cameras per sample, K frustum points of the whole batch, N points per sample, H x W BEV cells.
+B samples, V cameras per sample, N points per sample, H x W BEV cells.
 """
 
 from typing import NamedTuple
@@ -15,9 +15,9 @@ class Inputs(NamedTuple):
         images: (B, V, H_raw, W_raw, 3) uint8 RGB as the cameras give them.
         points: (B, N, 5) float32 points in the ego frame, as in :mod:`vexkd.geometry`.
         counts: (B,) int32, how many of the N points are valid.
-        frustum_points: (K,) int32 flat frustum indices ((v * D + d) * h + y) * w + x sorted by BEV cell; v counts
-            the cameras of the whole batch.
-        frustum_starts: (B * H * W + 1,) int32 row pointers of the cells into ``frustum_points``.
+        rays: (B * V, 3, 3) float32: a point at depth d on pixel (u, v) of the prepared image lies at
+            rays @ (u, v, 1) * d + origin in ego, metres.
+        origins: (B * V, 3) float32, metres: the cameras' centres in ego.
         image_transforms: (B * V, 3, 3) float32 from raw to prepared pixels, or None for the model's own resize and
             crop (the only way that is exported).
     """
@@ -25,8 +25,8 @@ class Inputs(NamedTuple):
     images: Tensor | None = None
     points: Tensor | None = None
     counts: Tensor | None = None
-    frustum_points: Tensor | None = None
-    frustum_starts: Tensor | None = None
+    rays: Tensor | None = None
+    origins: Tensor | None = None
     image_transforms: Tensor | None = None
 
 

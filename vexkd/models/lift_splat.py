@@ -19,17 +19,23 @@ class LiftSplat(nn.Module):
 
     def __init__(self, config: CameraConfig, grid: BevGrid) -> None:
         super().__init__()
-        self.height, self.width = grid.height, grid.width
-        self.split = [len(frustum_geometry(config)[0]), config.channels]
+        self.height, self.width, self.stride = grid.height, grid.width, config.stride
+        depths, self.feature_size = frustum_geometry(config)
+        self.depths = depths.tolist()
+        self.range, self.cell = grid.with_z(config.z).range, (grid.cell, grid.cell)
+        self.split = [len(self.depths), config.channels]
         self.project = nn.Conv2d(config.neck_channels, sum(self.split), 1)
         self.smooth = conv_bn_relu(config.channels, config.channels)
 
-    def forward(self, features: Tensor, points: Tensor, starts: Tensor, batch: int) -> Tensor:
-        """Lift features (B * V, C, h, w) and pool them into (B, channels, H, W); see ``Inputs`` for points, starts."""
+    def forward(self, features: Tensor, rays: Tensor, origins: Tensor, batch: int) -> Tensor:
+        """Lift features (B * V, C, h, w) and pool them into (B, channels, H, W); see ``Inputs`` for rays, origins."""
         depth, context = self.project(features).split(self.split, dim=1)
         # Softmax in float32 whatever the layers around run in; the kernels take float32 or float16.
         dtype = torch.float16 if context.dtype == torch.float16 else torch.float32
         depth = depth.float().softmax(dim=1).to(dtype)
+        points, starts = torch.ops.vexkd.frustum_index(
+            rays, origins, self.depths, *self.feature_size, self.stride, self.range, self.cell, batch
+        )
         pooled = torch.ops.vexkd.bev_pool(
             depth.contiguous(), context.to(dtype).contiguous(), points, starts, batch, self.height, self.width
         )

@@ -10,5 +10,5 @@ Sensor = Literal["camera", "lidar"]
 def leave_out(inputs: Inputs, sensor: Sensor) -> Inputs:
     """The inputs as they come where a sensor is missing."""
     if sensor == "camera":
-        return inputs._replace(images=None, frustum_points=None, frustum_starts=None, image_transforms=None)
+        return inputs._replace(images=None, rays=None, origins=None, image_transforms=None)
     return inputs._replace(points=None, counts=None)

@@ -4,8 +4,9 @@ Semantics are those of the C headers in ``plugins/include/vexkd``; with a batch 
 """
 
 from vexkd.ops.bev_pool import bev_pool
+from vexkd.ops.frustum_index import frustum_index
 from vexkd.ops.pillar_max import pillar_max
 from vexkd.ops.prepare_images import prepare_images
 from vexkd.ops.voxelize import voxelize
 
-__all__ = ["bev_pool", "pillar_max", "prepare_images", "voxelize"]
+__all__ = ["bev_pool", "frustum_index", "pillar_max", "prepare_images", "voxelize"]

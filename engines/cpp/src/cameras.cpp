@@ -1,5 +1,6 @@
 #include "cameras.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -26,24 +27,8 @@ size_t first_not_finite(const double* values, size_t count) {
 
 }  // namespace
 
-vexkd_grid make_grid(const GridSection& grid, const double* z) {
-  const double* const heights = z == nullptr ? grid.z : z;
-  const float range[6] = {static_cast<float>(grid.x[0]), static_cast<float>(grid.y[0]), static_cast<float>(heights[0]),
-                          static_cast<float>(grid.x[1]), static_cast<float>(grid.y[1]), static_cast<float>(heights[1])};
-  const float cell[2] = {static_cast<float>(grid.cell), static_cast<float>(grid.cell)};
-  vexkd_grid made;
-  const vexkd_status status = vexkd_make_grid(range, cell, &made);
-  if (status != VEXKD_OK || made.height != grid.height || made.width != grid.width) {
-    fail(VEXKD_DAMAGED, text("the manifest's grid of ", grid.height, " x ", grid.width, " cells is none"));
-  }
-  return made;
-}
-
-Cameras::Cameras(const CameraSection& camera, const GridSection& grid, int32_t threads)
-    : names_(camera.cameras), depths_(camera.depths), grid_(make_grid(grid, camera.z)), threads_(threads) {
+Cameras::Cameras(const CameraSection& camera) : names_(camera.cameras) {
   const auto count = names_.size();
-  shape_ = {
-      1, views(), static_cast<int32_t>(depths_.size()), camera.feature_size[0], camera.feature_size[1], camera.stride};
   double transform[kMatrix];
   const vexkd_status status = vexkd_image_transform(camera.raw_size, camera.image_size, transform);
   if (status != VEXKD_OK) fail(VEXKD_DAMAGED, "the manifest's image sizes do not fit each other");
@@ -52,10 +37,6 @@ Cameras::Cameras(const CameraSection& camera, const GridSection& grid, int32_t t
   poses_.resize(count * kPose);
   for (auto* rays : {&rays_, &checked_rays_}) rays->resize(count * kRay);
   for (auto* origins : {&origins_, &checked_origins_}) origins->resize(count * kOrigin);
-  if (vexkd_frustum_index_cpu_workspace(&shape_, &grid_, &workspace_size_) != VEXKD_OK) {
-    fail(VEXKD_DAMAGED, "the manifest's cameras and grid do not fit each other");
-  }
-  workspace_ = reserve(workspace_size_);
 }
 
 void Cameras::update(const vexkd_calibration& calibration) {
@@ -72,19 +53,15 @@ void Cameras::update(const vexkd_calibration& calibration) {
   rays_.swap(checked_rays_);
   origins_.swap(checked_origins_);
   calibrated_ = true;
-  index_holds_ = false;
 }
 
-void Cameras::write_index(int32_t* points, int32_t* starts) {
+void Cameras::write(float* rays, float* origins) const {
   if (!calibrated_) {
     fail(VEXKD_NOT_CALIBRATED, text("the cameras ", joined(names_), " have no calibration yet; call ",
                                     "vexkd_perception_update_calibration before the first frame"));
   }
-  if (index_holds_) return;
-  const vexkd_status status = vexkd_frustum_index_cpu(rays_.data(), origins_.data(), depths_.data(), &shape_, &grid_,
-                                                      points, starts, threads_, workspace_.get(), workspace_size_);
-  if (status != VEXKD_OK) fail(status, text("frustum index: ", vexkd_status_string(status)));
-  index_holds_ = true;
+  std::copy(rays_.begin(), rays_.end(), rays);
+  std::copy(origins_.begin(), origins_.end(), origins);
 }
 
 void Cameras::check(const vexkd_calibration& calibration) const {

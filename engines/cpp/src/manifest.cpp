@@ -274,12 +274,10 @@ std::vector<Tensor> expected_inputs(const Manifest& manifest) {
   std::vector<Tensor> expected;
   if (manifest.camera) {
     const CameraSection& camera = *manifest.camera;
-    const auto views = static_cast<int64_t>(camera.cameras.size()), bins = static_cast<int64_t>(camera.depths.size());
-    const int64_t cells = static_cast<int64_t>(manifest.grid.height) * manifest.grid.width;
+    const auto views = static_cast<int64_t>(camera.cameras.size());
     expected.push_back({"images", {views, camera.raw_size[0], camera.raw_size[1], 3}, ElementType::uint8});
-    expected.push_back(
-        {"frustum_points", {views * bins * camera.feature_size[0] * camera.feature_size[1]}, ElementType::int32});
-    expected.push_back({"frustum_starts", {cells + 1}, ElementType::int32});
+    expected.push_back({"rays", {views, 3, 3}, ElementType::float32});
+    expected.push_back({"origins", {views, 3}, ElementType::float32});
   }
   if (manifest.points) {
     expected.push_back({"points", {manifest.points->capacity, VEXKD_POINT_SIZE}, ElementType::float32});

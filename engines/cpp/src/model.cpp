@@ -55,6 +55,15 @@ size_t index_of(const std::vector<Tensor>& tensors, const char* name) {
   return static_cast<size_t>(found - tensors.begin());
 }
 
+vexkd_grid grid_of(const GridSection& grid) {
+  const float range[6] = {static_cast<float>(grid.x[0]), static_cast<float>(grid.y[0]), static_cast<float>(grid.z[0]),
+                          static_cast<float>(grid.x[1]), static_cast<float>(grid.y[1]), static_cast<float>(grid.z[1])};
+  const float cell[2] = {static_cast<float>(grid.cell), static_cast<float>(grid.cell)};
+  vexkd_grid made{};
+  vexkd_make_grid(range, cell, &made);  // the manifest's reader has refused what is no grid
+  return made;
+}
+
 }  // namespace
 
 Model::Model(const char* path, const vexkd_perception_options& options) : threads_(options.threads) {
@@ -65,11 +74,11 @@ Model::Model(const char* path, const vexkd_perception_options& options) : thread
     name_ = std::move(bundle.name);
   }
   if (manifest_.camera) {
-    cameras_.emplace(*manifest_.camera, manifest_.grid, threads_);
+    cameras_.emplace(*manifest_.camera);
     camera_names_ = pointers(manifest_.camera->cameras);
     images_ = input_index("images");
-    frustum_points_ = input_index("frustum_points");
-    frustum_starts_ = input_index("frustum_starts");
+    rays_ = input_index("rays");
+    origins_ = input_index("origins");
   }
   if (manifest_.points) {
     points_ = input_index("points");
@@ -100,7 +109,7 @@ void Model::require_task(Task task, const char* function) const {
                               " was called; call vexkd_perception_", detects ? "detect" : "segment"));
 }
 
-// Inputs are reserved zeroed: no points, black images, an index without entries.
+// Inputs are reserved zeroed: no points, black images, rays that meet in one point.
 void Model::warm_up(int32_t runs) {
   for (int32_t i = 0; i < runs; ++i) backend_->run();
 }
@@ -155,9 +164,8 @@ int32_t Model::run(const vexkd_frame& frame, vexkd_times& times) {
       const Timed timed(times.images);
       take_images(frame);
     }
-    const Timed timed(times.frustum);
-    cameras_->write_index(static_cast<int32_t*>(backend_->input(frustum_points_)),
-                          static_cast<int32_t*>(backend_->input(frustum_starts_)));
+    const Timed timed(times.calibration);
+    cameras_->write(static_cast<float*>(backend_->input(rays_)), static_cast<float*>(backend_->input(origins_)));
   }
   const Timed timed(times.engine);
   backend_->run();
@@ -215,7 +223,7 @@ void Model::describe(vexkd_perception_info& info) const {
   vexkd_perception_info told{};
   told.struct_size = sizeof(told);
   told.task = manifest_.task == Task::detection ? VEXKD_DETECTION : VEXKD_SEGMENTATION;
-  told.grid = make_grid(manifest_.grid);
+  told.grid = grid_of(manifest_.grid);
   told.classes = static_cast<int32_t>(class_names_.size());
   told.class_names = class_names_.data();
   told.name = name_.c_str();

@@ -38,8 +38,8 @@ class Model {
   std::unique_ptr<Backend> backend_;
   std::optional<Cameras> cameras_;
   std::optional<BoxSelection> selection_;
-  size_t images_ = 0, frustum_points_ = 0, frustum_starts_ = 0, points_ = 0, count_ = 0;  // inputs
-  size_t boxes_ = 0, scores_ = 0, labels_ = 0, logits_ = 0;                               // outputs
+  size_t images_ = 0, rays_ = 0, origins_ = 0, points_ = 0, count_ = 0;  // inputs
+  size_t boxes_ = 0, scores_ = 0, labels_ = 0, logits_ = 0;              // outputs
   std::vector<const char*> camera_names_, class_names_;
   int32_t threads_;
 };

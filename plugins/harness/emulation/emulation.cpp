@@ -132,6 +132,18 @@ bool block_any(bool value) {
   return any;
 }
 
+void warp_barrier() { wait_for(Wait::kWarp); }
+
+unsigned lanes_with(uint64_t value) {
+  unsigned const self = running, warp = self / kWarp * kWarp;
+  fibres[self].value = value;
+  wait_for(Wait::kWarp);
+  unsigned lanes = 0;
+  for (unsigned lane = 0; lane < kWarp; ++lane) lanes |= unsigned{fibres[warp + lane].value == value} << lane;
+  wait_for(Wait::kWarp);
+  return lanes;
+}
+
 uint64_t shuffle(uint64_t value, unsigned source) {
   unsigned const self = running, warp = self / kWarp * kWarp;
   fibres[self].value = value;

@@ -7,6 +7,8 @@
 extern "C" {
 #endif
 
+#define VEXKD_FRUSTUM_CUDA_DEPTHS 896 /**< depth bins of vexkd_frustum_index_cuda, at most */
+
 /** Sizes of the frustum. Valid: all >= 1; views % batch == 0; views * depths * height * width < 2^31;
  * stride <= 2^20; batch times the grid's cells < 2^31 - 1. */
 typedef struct vexkd_frustum_shape {
@@ -22,7 +24,7 @@ typedef struct vexkd_frustum_shape {
  *
  * rays     (V, 3, 3) f32: maps (u, v, 1) of the prepared image to a direction in ego per metre of depth (m_ij).
  * origins  (V, 3) f32: camera centres in ego, metres (t_i).
- * depths   (D) f32: depth of each bin, metres.
+ * depths   (D) f32: depth of each bin, metres; host memory for the CUDA function too, read before it returns.
  * points   (V * D * h * w) i32: flat indices ((v * D + d) * h + y) * w + x of the points inside the grid, sorted by
  *          cell and within a cell by index; -1 from starts[B * H * W] on.
  * starts   (B * H * W + 1) i32: cell c owns points[starts[c] .. starts[c + 1] - 1].

@@ -126,7 +126,7 @@ typedef struct vexkd_calibration {
 } vexkd_calibration;
 
 /** Copy the calibration in. May be called before every frame (a moving ego changes it); unchanged values cost a
- * comparison, changed ones the frustum index at the next frame. Values that are not finite, a singular matrix or a
+ * comparison. Values that are not finite, a singular matrix or a
  * pose that is not rigid: VEXKD_BAD_FRAME, and the calibration before it stays. */
 VEXKD_API vexkd_status vexkd_perception_update_calibration(vexkd_perception* model,
                                                            const vexkd_calibration* calibration);
@@ -152,11 +152,11 @@ typedef struct vexkd_frame {
 
 /** Seconds that each stage of a call took; `total` is the whole call. */
 typedef struct vexkd_times {
-  double points;    /**< accumulation of sweeps, or padding */
-  double images;    /**< check, and copy where they are copied */
-  double frustum;   /**< index of frustum points; 0 while calibration is unchanged */
-  double engine;    /**< the backend, with copies to and from its device */
-  double selection; /**< score threshold and suppression, or the copy of logits */
+  double points;      /**< accumulation of sweeps, or padding */
+  double images;      /**< check, and copy where they are copied */
+  double calibration; /**< rays to the model, which sorts its frustum's points by them */
+  double engine;      /**< the backend, with copies to and from its device */
+  double selection;   /**< score threshold and suppression, or the copy of logits */
   double total;
 } vexkd_times;
 

@@ -11,6 +11,7 @@
 #define __host__
 #define __shared__ static
 #define __launch_bounds__(...)
+#define __grid_constant__
 #define threadIdx (emulation::place.thread)
 #define blockIdx (emulation::place.block)
 #define gridDim (emulation::place.grid)
@@ -50,6 +51,7 @@ inline double __dsub_rn(double a, double b) { return a - b; }
 inline double __dmul_rn(double a, double b) { return a * b; }
 inline double __ddiv_rn(double a, double b) { return a / b; }
 inline double __dsqrt_rn(double a) { return std::sqrt(a); }
+inline int __popc(unsigned a) { return __builtin_popcount(a); }
 inline int __popcll(unsigned long long a) { return __builtin_popcountll(a); }
 inline int __ffsll(long long a) { return __builtin_ffsll(a); }
 inline int __float2int_rn(float a) { return static_cast<int>(std::nearbyint(a)); }
@@ -69,6 +71,12 @@ inline float __uint_as_float(unsigned a) { return emulated_bits<float>(a); }
 
 inline void __syncthreads() { emulation::block_barrier(); }
 inline int __syncthreads_or(int value) { return emulation::block_any(value != 0) ? 1 : 0; }
+inline void __syncwarp() { emulation::warp_barrier(); }
+inline unsigned __match_any_sync(unsigned, int value) { return emulation::lanes_with(static_cast<uint64_t>(value)); }
+inline int64_t __shfl_up_sync(unsigned, int64_t value, unsigned step) {
+  unsigned const lane = threadIdx.x % 32;
+  return static_cast<int64_t>(emulation::shuffle(static_cast<uint64_t>(value), lane < step ? lane : lane - step));
+}
 inline float __shfl_xor_sync(unsigned, float value, unsigned step) {
   return __uint_as_float(static_cast<unsigned>(emulation::shuffle(__float_as_uint(value), (threadIdx.x % 32) ^ step)));
 }

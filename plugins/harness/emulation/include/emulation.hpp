@@ -28,6 +28,11 @@ void block_barrier();
 
 /// A barrier that tells whether any thread of the block passes true.
 bool block_any(bool value);
+/// Wait for all threads of the warp.
+void warp_barrier();
+
+/// Lanes of the warp that pass the same value in the same call, all 32 lanes together.
+unsigned lanes_with(uint64_t value);
 
 /// The value that lane `source` of the warp passes in the same call, all 32 lanes together.
 uint64_t shuffle(uint64_t value, unsigned source);
