@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from vexkd.plugins import library
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 MANIFEST = "manifest.json"
 MODEL = "model.onnx"
 PLUGIN_LIBRARY = "libvexkd.so"
@@ -50,6 +50,8 @@ Names = Annotated[tuple[Text, ...], Field(min_length=1), AfterValidator(distinct
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(strict=True, ge=0, le=_INT32_MAX)]
 Size = Annotated[int, Field(strict=True, ge=1, le=_INT32_MAX)]
+Long = Annotated[int, Field(strict=True, ge=0, le=2**63 - 1)]
+Truth = Annotated[bool, Field(strict=True)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Metres = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-(2**20), le=2**20)]
 Length = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, le=2**20)]
@@ -57,6 +59,10 @@ Length = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, le=2**20
 
 _Signature = tuple[str, str, tuple[int, ...]]
 """Name, dtype and shape of an input or output."""
+
+
+TypeCounts = dict[str, dict[str, Count]]
+"""How many by the type they compute in, then by kind: {"fp16": {"Conv": 30}}."""
 
 
 class Section(BaseModel):
@@ -226,7 +232,7 @@ class Cost(Section):
 
     gflops: Number
     gflops_by_operator: dict[str, Number]
-    parameters: Annotated[int, Field(strict=True, ge=0, le=2**63 - 1)]
+    parameters: Long
 
 
 class Engine(Section):
@@ -238,13 +244,23 @@ class Engine(Section):
     version: Text
     compute_capability: Text
     plugin_library_sha256: Digest
+    gpu_code: Truth
+    """Whether the bundle's library has GPU code for this compute capability: without it the engine never runs."""
     plugin_layers: Count
+    layers: TypeCounts
+    """Layers of the built engine by the type they read ("fp16") and TensorRT's name of their kind; empty where the
+    builder does not list them."""
+    size: Long
+    """Bytes of the file."""
+    activation_bytes: Long | None
+    """Memory of the GPU that one execution context takes, as far as the builder knows; kernels' own is not in it."""
+    weight_bytes: Long | None
 
 
 class Manifest(Section):
     """Everything a reader of the bundle has to know."""
 
-    schema_version: Literal[3] = 3
+    schema_version: Literal[4] = 4
     task: Literal["detection", "segmentation"]
     sensors: tuple[Literal["camera", "lidar"], ...]
     precision: Literal["fp32", "fp16"]
@@ -258,6 +274,8 @@ class Manifest(Section):
     source: Source
     parity: Parity
     cost: Cost
+    nodes: TypeCounts
+    """Nodes of the ONNX graph by the type of their first input ("fp16") and operator."""
     engines: tuple[Engine, ...] = ()
     files: dict[str, str]
     """SHA-256 of every file of the bundle but the manifest."""

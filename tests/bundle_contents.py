@@ -36,7 +36,7 @@ def content(task: str = DETECTION, sensors: tuple[str, ...] = ("camera", "lidar"
     ]
     boxes = [tensor("boxes", "float32", 4, 9), tensor("scores", "float32", 4), tensor("labels", "int32", 4)]
     return {
-        "schema_version": 3,
+        "schema_version": 4,
         "task": task,
         "sensors": list(sensors),
         "precision": "fp16",
@@ -82,6 +82,7 @@ def content(task: str = DETECTION, sensors: tuple[str, ...] = ("camera", "lidar"
             else None,
         },
         "cost": {"gflops": 2.0, "gflops_by_operator": {"Mul": 2.0}, "parameters": 10},
+        "nodes": {"fp16": {"Conv": 2}},
         "engines": [
             {
                 "target": "rtx4090",
@@ -90,7 +91,12 @@ def content(task: str = DETECTION, sensors: tuple[str, ...] = ("camera", "lidar"
                 "version": "1.7.1",
                 "compute_capability": "8.9",
                 "plugin_library_sha256": digests[PLUGIN_LIBRARY],
+                "gpu_code": True,
                 "plugin_layers": 3,
+                "layers": {"fp16": {"correlation": 2}, "fp32": {"kgen": 1}},
+                "size": 600,
+                "activation_bytes": 4096,
+                "weight_bytes": None,
             }
         ],
         "files": digests,

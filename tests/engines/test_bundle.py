@@ -63,8 +63,8 @@ def test_a_missing_file_is_refused(bundle: Path) -> None:
 
 
 def test_a_manifest_from_the_future_is_refused(bundle: Path) -> None:
-    rewrite(bundle, schema_version=4, something_new=True)
-    with pytest.raises(UserError, match=r"schema 4, this VeXKD reads 3.*newer.*pip install --upgrade"):
+    rewrite(bundle, schema_version=5, something_new=True)
+    with pytest.raises(UserError, match=r"schema 5, this VeXKD reads 4.*newer.*pip install --upgrade"):
         read_bundle(bundle)
 
 

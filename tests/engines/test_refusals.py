@@ -162,10 +162,10 @@ JSON = "is not valid JSON"
 TWICE = '"precision": "fp16", "precision": "fp16"'
 TEXT_CASES: dict[str, tuple[Damage, str]] = {
     "empty": (raw(b""), JSON),
-    "half": (raw(b'{"schema_version": 3'), JSON),
-    "Latin-1": (raw(b'{"schema_version": 3, "task": "\xff"}'), JSON),
-    "overlong UTF-8": (raw(b'{"schema_version": 3, "task": "\xc0\xaf"}'), JSON),
-    "surrogate in UTF-8": (raw(b'{"schema_version": 3, "task": "\xed\xa0\x80"}'), JSON),
+    "half": (raw(b'{"schema_version": 4'), JSON),
+    "Latin-1": (raw(b'{"schema_version": 4, "task": "\xff"}'), JSON),
+    "overlong UTF-8": (raw(b'{"schema_version": 4, "task": "\xc0\xaf"}'), JSON),
+    "surrogate in UTF-8": (raw(b'{"schema_version": 4, "task": "\xed\xa0\x80"}'), JSON),
     "byte order mark": (lambda b: (b / MANIFEST).write_bytes(b"\xef\xbb\xbf" + (b / MANIFEST).read_bytes()), JSON),
     "zero byte at the end": (lambda b: (b / MANIFEST).write_bytes((b / MANIFEST).read_bytes() + b"\0"), JSON),
     "two documents": (lambda b: (b / MANIFEST).write_bytes((b / MANIFEST).read_bytes() * 2), JSON),
@@ -185,9 +185,9 @@ TEXT_CASES: dict[str, tuple[Damage, str]] = {
     "huge": (raw(b" " * (MAX_MANIFEST_BYTES + 1)), "has more than 1048576 bytes, so it is no manifest"),
     "list": (raw(b"[]"), "names no schema version, so it is no bundle's manifest"),
     "nothing": (raw(b"{}"), "names no schema version"),
-    "word as version": (raw(b'{"schema_version": "3"}'), "names no schema version"),
+    "word as version": (raw(b'{"schema_version": "4"}'), "names no schema version"),
     "truth as version": (raw(b'{"schema_version": true}'), "names no schema version"),
-    "fraction as version": (raw(b'{"schema_version": 3.0}'), "names no schema version"),
+    "fraction as version": (raw(b'{"schema_version": 4.0}'), "names no schema version"),
 }
 
 OBJECT = "Input should be a valid dictionary or instance of "
@@ -297,6 +297,16 @@ VALUE_CASES: list[tuple[str, Any, str]] = [
     ("outputs.2.dtype", "float32", "labels float32 [4], but task and sections make them boxes"),
     ("engines.0.flavour", "cuda", "engines.0.flavour: Input should be 'tensorrt' or 'tensorrt_rtx'"),
     ("engines.0.plugin_layers", -1, "engines.0.plugin_layers: Input should be greater than or equal to 0"),
+    ("engines.0.gpu_code", REMOVED, "engines.0.gpu_code: Field required"),
+    ("engines.0.gpu_code", 1, "engines.0.gpu_code: Input should be a valid boolean"),
+    ("engines.0.layers", [], "engines.0.layers: Input should be a valid dictionary"),
+    ("engines.0.layers.fp16", 1, "engines.0.layers.fp16: Input should be a valid dictionary"),
+    ("engines.0.layers.fp16.correlation", -1, "engines.0.layers.fp16.correlation: Input should be greater than or"),
+    ("engines.0.size", 2**63, "engines.0.size: Input should be less than or equal to 9223372036854775807"),
+    ("engines.0.activation_bytes", "1", "engines.0.activation_bytes: Input should be a valid integer"),
+    ("engines.0.weight_bytes", REMOVED, "engines.0.weight_bytes: Field required"),
+    ("nodes", None, "nodes: Input should be a valid dictionary"),
+    ("nodes.fp16.Conv", 0.5, "nodes.fp16.Conv: Input should be a valid integer"),
     ("engines.0.file", "other.engine", "other.engine not listed in files"),
     ("engines.0.plugin_library_sha256", "1" * 64, "rtx4090.engine was built with another plugin library than the one"),
     ("files", {}, f"{MODEL}, rtx4090.engine, {PLUGIN_LIBRARY} not listed in files"),
@@ -347,18 +357,18 @@ def test_damaged_manifests_are_refused(bundle: Path, place: str, value: Any, rea
     assert verify(bundle)[1] == python_verdict(bundle), "one damage, one message"
 
 
-@pytest.mark.parametrize("version", [4, 2**40])
+@pytest.mark.parametrize("version", [5, 2**40])
 def test_a_manifest_of_a_newer_schema_is_refused(bundle: Path, version: int) -> None:
     rewritten(put("schema_version", version))(bundle)
-    reason = f"schema {version}, this VeXKD reads 3: it was written by a newer one; update with: pip install --upgrade"
+    reason = f"schema {version}, this VeXKD reads 4: it was written by a newer one; update with: pip install --upgrade"
     assert reason in python_verdict(bundle)
     assert verify(bundle) == (INCOMPATIBLE, python_verdict(bundle))
 
 
-@pytest.mark.parametrize("version", [2, 0, -1])
+@pytest.mark.parametrize("version", [3, 0, -1])
 def test_a_manifest_of_an_older_schema_is_refused(bundle: Path, version: int) -> None:
     rewritten(put("schema_version", version))(bundle)
-    assert_refused(bundle, INCOMPATIBLE, f"has manifest schema {version}, this VeXKD reads 3", RUN_AGAIN)
+    assert_refused(bundle, INCOMPATIBLE, f"has manifest schema {version}, this VeXKD reads 4", RUN_AGAIN)
 
 
 def test_a_change_of_any_byte_of_the_manifest_is_refused(bundle: Path) -> None:

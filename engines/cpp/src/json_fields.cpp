@@ -44,6 +44,11 @@ size_t choice(const Value& value, std::initializer_list<const char*> words) {
   refuse(value.place, "Input should be " + expected);
 }
 
+bool truth(const Value& value) {
+  if (!value.content.is_boolean()) refuse(value.place, "Input should be a valid boolean");
+  return value.content.get<bool>();
+}
+
 int64_t whole(const Value& value, int64_t low, int64_t high) {
   if (!value.content.is_number_integer()) refuse(value.place, "Input should be a valid integer");
   const bool beyond = value.content.is_number_unsigned() && value.content.get<uint64_t>() > uint64_t{INT64_MAX};

@@ -74,6 +74,7 @@ bool is_digest(const std::string& digits);
 std::string digest(const Value& value);
 /// Index of the word among `words`.
 size_t choice(const Value& value, std::initializer_list<const char*> words);
+bool truth(const Value& value);
 int64_t whole(const Value& value, int64_t low, int64_t high);
 int32_t count(const Value& value);
 int32_t size(const Value& value);

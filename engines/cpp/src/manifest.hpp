@@ -12,7 +12,7 @@
 
 namespace vexkd::runtime {
 
-inline constexpr int kSchemaVersion = 3;
+inline constexpr int kSchemaVersion = 4;
 inline constexpr size_t kMaxManifestBytes = size_t{1} << 20;
 inline constexpr const char *kManifest = "manifest.json", *kModel = "model.onnx", *kPluginLibrary = "libvexkd.so";
 
@@ -56,6 +56,7 @@ struct SelectionSection {
 
 struct EngineSection {
   std::string target, file, flavour, version, compute_capability, plugin_library_sha256;
+  bool gpu_code;  // whether the bundle's library has some for this GPU; without it the engine never runs
 };
 
 struct Manifest {
