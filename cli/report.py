@@ -57,9 +57,9 @@ def print_manifest(bundle: Bundle) -> None:
         told += f"centres within {boxes.max_centre * 100:.2f} cm"
         table.add_row("parity boxes", told)
     for engine in manifest.engines:
-        size = (bundle.path / engine.file).stat().st_size / 2**20
         told = f"{engine.flavour} {engine.version}, compute capability {engine.compute_capability}, "
-        table.add_row(f"engine {engine.target}", told + f"{engine.plugin_layers} plugin layers, {size:.1f} MiB")
+        told += f"{engine.plugin_layers} plugin layers, {engine.size / 2**20:.1f} MiB"
+        table.add_row(f"engine {engine.target}", told + ("" if engine.gpu_code else "; no GPU code, never runs"))
     Console().print(table)
 
 

@@ -128,7 +128,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
         f"-Wl,-rpath,{folder}",
         soname,
     )
-    sources = [FAKES / "backend_calls.cpp", SOURCES / "manifest.cpp", *sorted(SOURCES.glob("tensorrt_*.cpp"))]
+    sources = [FAKES / "backend_calls.cpp", *(SOURCES / name for name in ("manifest.cpp", "json_fields.cpp"))]
+    sources += sorted(SOURCES.glob("tensorrt_*.cpp"))
     calls = [build(folder / "calls.o", sources, *includes), LIBRARY]  # the last for the manifest's grid
     rpath = f"-Wl,-rpath,{folder},-rpath,{LIBRARY.parent}"
     backend = build(folder / "libcalls.so", [*calls, fake_cuda], rpath)
