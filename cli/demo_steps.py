@@ -20,7 +20,8 @@ from vexkd.engines.bench import bench_bundles
 from vexkd.engines.bundle import Bundle, read_bundle
 from vexkd.engines.machine import describe_machine
 from vexkd.engines.pipeline import Pipeline
-from vexkd.export.engine_build import TARGETS, check_target, has_gpu_code
+from vexkd.engines.targets import find_target
+from vexkd.export.engine_build import choose_flavour, has_gpu_code
 from vexkd.export.export import Precision, export_run
 from vexkd.plugins.errors import UserError
 from vexkd.plugins.files import write_text
@@ -113,7 +114,7 @@ def run_demo(out: Path, scale: Scale, target: str, seed: int) -> Path:
     Raises:
         UserError: the target is unknown, ``out`` holds something else than an earlier demo, or a step fails.
     """
-    check_target(target)
+    choose_flavour(find_target(target))
     _prepare(out)
     bundles = sum(len(names) for names in scale.exported.values())
     steps = Steps(2 + sum(len(names) for names in scale.recipes.values()) + bundles + 2 * len(scale.exported) + 1)
@@ -194,7 +195,7 @@ def _train(steps: Steps, out: Path, task: str, name: str, scale: Scale, seed: in
 def _export(steps: Steps, out: Path, task: str, name: str, target: str) -> tuple[Bundle, Bundle]:
     run = out / "runs" / f"{task}-{name}"
     # Without nvcc the demo goes its way all the same: the engines build, and say that they cannot run.
-    cpu_only = not has_gpu_code(TARGETS[target])
+    cpu_only = not has_gpu_code(find_target(target))
     words = f"vexkd export {run} --target {target}{' --cpu-only' if cpu_only else ''}"
 
     def export() -> tuple[Bundle, Bundle]:

@@ -7,12 +7,20 @@ import typer
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="Run folder that `vexkd train` wrote.")],
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN|BUNDLE", help="Run folder, or a bundle that is to get further engines.")
+    ],
     out: Annotated[Path | None, typer.Option(help="Bundle to write.", show_default="RUN/NAME-PRECISION.vexkd")] = None,
     fp16: Annotated[bool, typer.Option("--fp16", help="Run in FP16 what is safe in FP16.")] = False,
     target: Annotated[
         list[str] | None,
-        typer.Option(metavar="GPU", help="Also build a TensorRT engine: rtx3090, rtx4090, rtx5090, h100; repeatable."),
+        typer.Option(
+            "--target",
+            "--add-target",
+            metavar="GPU",
+            help="Also build a TensorRT engine: rtx2080ti, rtx3090, rtx4090, rtx5090, a100, h100, l4, orin, thor, "
+            "this (the GPU here), or a capability such as 8.9; repeatable. Added to a bundle if one is given.",
+        ),
     ] = None,
     image_size: Annotated[
         str | None,
@@ -37,25 +45,35 @@ def export(
     """Export a trained run as a bundle: ONNX with our operators, engines, plugin library, manifest.
 
     Refused if the bundle is less accurate than the trained model (FP32 and FP16: by more than 0.5 %, at least 0.005).
+    Given a bundle, build further engines for it: vexkd export BUNDLE --add-target rtx3090.
     """
     from rich.console import Console
 
     from vexkd.cli.report import parse_size, print_manifest
     from vexkd.engines.bundle import read_bundle
+    from vexkd.engines.manifest import MANIFEST
+    from vexkd.export.add_engine import add_engines
     from vexkd.export.export import export_run
     from vexkd.export.gate import Gate
+    from vexkd.plugins.errors import UserError
 
     size = None if image_size is None else parse_size(image_size)
+    is_bundle = (run / MANIFEST).is_file()
+    if is_bundle and (not target or out is not None or fp16 or size is not None):
+        raise UserError(f"{run} is a bundle, to which engines are added: give --add-target GPU, and no other option")
     with Console(stderr=True, quiet=json_).status("export") as status:
-        path = export_run(
-            run,
-            out,
-            "fp16" if fp16 else "fp32",
-            target or [],
-            size,
-            cpu_only,
-            lambda step: status.update(step),
-            Gate(gate_split, gate_frames, accept),
-        )
-    bundle = read_bundle(path)
+        if is_bundle:
+            bundle = add_engines(run, target or [], cpu_only, lambda step: status.update(step))
+        else:
+            path = export_run(
+                run,
+                out,
+                "fp16" if fp16 else "fp32",
+                target or [],
+                size,
+                cpu_only,
+                lambda step: status.update(step),
+                Gate(gate_split, gate_frames, accept),
+            )
+            bundle = read_bundle(path)
     typer.echo(bundle.manifest.model_dump_json(indent=2)) if json_ else print_manifest(bundle)

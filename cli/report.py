@@ -66,9 +66,9 @@ def print_manifest(bundle: Bundle) -> None:
             told = f"{metric.bundle:.4f}, trained {metric.reference:.4f}, may lose {metric.limit:.4f}"
             table.add_row(f"accuracy {name}", told if metric.holds else f"[red]{told}[/]")
     for engine in manifest.engines:
-        size = (bundle.path / engine.file).stat().st_size / 2**20
         told = f"{engine.flavour} {engine.version}, compute capability {engine.compute_capability}, "
-        table.add_row(f"engine {engine.target}", told + f"{engine.plugin_layers} plugin layers, {size:.1f} MiB")
+        told += f"{engine.plugin_layers} plugin layers, {engine.size / 2**20:.1f} MiB"
+        table.add_row(f"engine {engine.target}", told + ("" if engine.gpu_code else "; no GPU code, never runs"))
     Console().print(table)
 
 

@@ -50,6 +50,7 @@ Names = Annotated[tuple[Text, ...], Field(min_length=1), AfterValidator(distinct
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(strict=True, ge=0, le=_INT32_MAX)]
 Size = Annotated[int, Field(strict=True, ge=1, le=_INT32_MAX)]
+Long = Annotated[int, Field(strict=True, ge=0, le=2**63 - 1)]
 Flag = Annotated[bool, Field(strict=True)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Metres = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-(2**20), le=2**20)]
@@ -58,6 +59,10 @@ Length = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, le=2**20
 
 _Signature = tuple[str, str, tuple[int, ...]]
 """Name, dtype and shape of an input or output."""
+
+
+TypeCounts = dict[str, dict[str, Count]]
+"""How many by the type they compute in, then by kind: {"fp16": {"Conv": 30}}."""
 
 
 class Section(BaseModel):
@@ -259,7 +264,7 @@ class Cost(Section):
 
     gflops: Number
     gflops_by_operator: dict[str, Number]
-    parameters: Annotated[int, Field(strict=True, ge=0, le=2**63 - 1)]
+    parameters: Long
 
 
 class Engine(Section):
@@ -271,7 +276,17 @@ class Engine(Section):
     version: Text
     compute_capability: Text
     plugin_library_sha256: Digest
+    gpu_code: Flag
+    """Whether the bundle's library has GPU code for this compute capability: without it the engine never runs."""
     plugin_layers: Count
+    layers: TypeCounts
+    """Layers of the built engine by the type they read ("fp16") and TensorRT's name of their kind; empty where the
+    builder does not list them."""
+    size: Long
+    """Bytes of the file."""
+    activation_bytes: Long | None
+    """Memory of the GPU that one execution context takes, as far as the builder knows; kernels' own is not in it."""
+    weight_bytes: Long | None
 
 
 class Manifest(Section):
@@ -293,6 +308,8 @@ class Manifest(Section):
     accuracy: Accuracy | None
     """None where no annotated keyframes were at hand."""
     cost: Cost
+    nodes: TypeCounts
+    """Nodes of the ONNX graph by the type of their first input ("fp16") and operator."""
     engines: tuple[Engine, ...] = ()
     files: dict[str, str]
     """SHA-256 of every file of the bundle but the manifest."""

@@ -5,9 +5,9 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from vexkd.engines.bundle import Bundle
+from vexkd.engines.bundle import Bundle, remake
 from vexkd.engines.gpu import find_gpus
-from vexkd.engines.manifest import Engine, Tensor
+from vexkd.engines.manifest import PLUGIN_LIBRARY, Engine, Tensor
 from vexkd.plugins.errors import UserError
 
 Device = Literal["auto", "cpu", "cuda", "tensorrt"]
@@ -82,24 +82,36 @@ def choose_device(bundle: Bundle) -> Device:
 
 
 def matching_engine(bundle: Bundle) -> Engine | None:
-    """The bundle's engine for the first GPU of this machine whose TensorRT is installed, if there is one."""
-    from vexkd.engines.tensorrt_flavour import is_installed
-
+    """The bundle's engine that can run on the first GPU of this machine, if there is one and its TensorRT, too."""
     gpus = find_gpus()
     for engine in bundle.manifest.engines:
-        if gpus and engine.compute_capability == gpus[0].compute_capability and is_installed(engine.flavour):
+        if gpus and engine.compute_capability == gpus[0].compute_capability and not unusable(bundle, engine):
             return engine
     return None
+
+
+def unusable(bundle: Bundle, engine: Engine) -> str:
+    """Why an engine cannot run on a machine with a GPU of its kind; "" if nothing is known against it."""
+    from vexkd.engines.tensorrt_flavour import INSTALL, is_installed
+
+    if not engine.gpu_code:
+        return (
+            f"{bundle.path / engine.file} never runs: it was exported with --cpu-only, and the bundle's "
+            f"{PLUGIN_LIBRARY} has no GPU code for compute capability {engine.compute_capability}; rebuild the library "
+            f"where nvcc is with: make native CUDA=ON, and export the bundle again with: {remake(bundle.manifest)} "
+            f"--out {bundle.path}"
+        )
+    if not is_installed(engine.flavour):
+        return f"{engine.file} needs {engine.flavour}; install it with: {INSTALL[engine.flavour]}"
+    return ""
 
 
 def engine_for_this_gpu(bundle: Bundle) -> Engine:
     """Like :func:`matching_engine`, but its absence is an error.
 
     Raises:
-        UserError: no GPU, or no engine for it, with the reason.
+        UserError: no GPU, or no engine that can run on it, with the reason.
     """
-    from vexkd.engines.tensorrt_flavour import INSTALL
-
     gpus = find_gpus()
     if not gpus:
         raise UserError("device tensorrt needs an NVIDIA GPU and its driver, none was found; use device cpu")
@@ -109,11 +121,11 @@ def engine_for_this_gpu(bundle: Bundle) -> Engine:
     engines = bundle.manifest.engines
     for built in engines:
         if built.compute_capability == gpus[0].compute_capability:
-            raise UserError(f"{built.file} needs {built.flavour}; install it with: {INSTALL[built.flavour]}")
+            raise UserError(unusable(bundle, built))
     held = ", ".join(f"{engine.target} ({engine.compute_capability})" for engine in engines) or "none"
     raise UserError(
         f"{bundle.path} holds engines for: {held}; this GPU is {gpus[0].name} ({gpus[0].compute_capability}); "
-        f"add one with: vexkd export {bundle.manifest.source.run} --target NAME"
+        f"add one with: vexkd export {bundle.path} --add-target {gpus[0].compute_capability}"
     )
 
 

@@ -43,18 +43,29 @@ class Flavour:
 
 
 class Messages:
-    """What a TensorRT logger heard: warnings and errors, oldest first."""
+    """What a TensorRT logger heard, oldest first.
 
-    def __init__(self, flavour: Flavour) -> None:
+    Args:
+        flavour: whose logger it is.
+        everything: hear also what is no warning and no error: thousands of lines, for the log of a build.
+    """
+
+    def __init__(self, flavour: Flavour, everything: bool = False) -> None:
+        self.log: list[tuple[str, str]] = []
+        """Severity in lower case ("error") and text of each message."""
         self.lines: list[str] = []
-        lines, loud = self.lines, flavour.trt.ILogger.Severity.WARNING
+        """Texts of the warnings and errors."""
+        log, lines, severities = self.log, self.lines, flavour.trt.ILogger.Severity
+        loud, heard = int(severities.WARNING), int(severities.VERBOSE if everything else severities.WARNING)
 
         class Logger(flavour.trt.ILogger):  # type: ignore[misc, name-defined]
             def __init__(self) -> None:
                 super().__init__()
 
             def log(self, severity: Any, message: str) -> None:
-                if int(severity) <= int(loud):
+                if int(severity) <= heard:
+                    log.append((severity.name.lower(), message))
+                if int(severity) <= loud:
                     lines.append(message)
 
         self.logger = Logger()

@@ -27,7 +27,7 @@ class TensorrtRuntime:
         if flavour.version != engine.version:
             raise UserError(
                 f"{engine.file} was built by {engine.flavour} {engine.version}, installed is {flavour.version}; "
-                f"export it again with: vexkd export {bundle.manifest.source.run} --target {engine.target}"
+                f"build it again with: vexkd export {bundle.path} --add-target {engine.target}"
             )
         load_plugins(flavour, bundle.plugin_library)
         cuda.init()

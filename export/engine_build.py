@@ -1,21 +1,25 @@
 """Builds TensorRT engines with our plugins in them, for a GPU that need not be here."""
 
-from collections import Counter
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import onnx
 
+from vexkd.engines.cache import cache_file, read_cache, write_cache
 from vexkd.engines.gpu import find_gpus
-from vexkd.engines.manifest import Engine
+from vexkd.engines.manifest import Engine, Tensor
+from vexkd.engines.targets import Target, serves
 from vexkd.engines.tensorrt_flavour import INSTALL, Flavour, Messages, is_installed, load_flavour, load_plugins
-from vexkd.export.operators import DOMAIN
+from vexkd.export.builder_log import decisive_line, write_log
+from vexkd.export.engine_layers import count_layers, layers_of_log
+from vexkd.export.read_back import deserialised_problems, engine_problems, network_problems
 from vexkd.plugins.errors import UserError
 from vexkd.plugins.files import sha256
-from vexkd.plugins.library import cuda_architectures, has_cuda
+from vexkd.plugins.library import cuda_architectures, find_library, open_library
 
-TARGETS = {"rtx3090": "8.6", "rtx4090": "8.9", "rtx5090": "12.0", "h100": "9.0"}
-"""Compute capability of each target by name."""
+_MEMORY = re.compile(r"Total (Activation|Weights) Memory: (\d+)")
 
 
 class Build(NamedTuple):
@@ -25,105 +29,161 @@ class Build(NamedTuple):
     entry: Engine
 
 
-def check_target(target: str) -> Flavour:
+def choose_flavour(target: Target) -> Flavour:
     """The flavour of TensorRT that builds for a target on this machine.
 
     Full TensorRT is taken where this machine's GPU is of the target's kind, else TensorRT for RTX.
 
     Raises:
-        UserError: the target is unknown, no TensorRT here can build for it, or the RTX one does not know its GPU.
+        UserError: no TensorRT here can build for it; the message names one that can, and where.
     """
-    capability = TARGETS.get(target)
-    if capability is None:
-        raise UserError(f"unknown target {target!r}; known are: {', '.join(TARGETS)}")
-    native = any(gpu.compute_capability == capability for gpu in find_gpus())
-    if native and is_installed("tensorrt"):
+    if is_native(target) and is_installed("tensorrt"):
         return load_flavour("tensorrt")
+    full = f"full TensorRT can, on a machine with such a GPU: {INSTALL['tensorrt']}"
     if not is_installed("tensorrt_rtx"):
-        raise UserError(f"target {target} needs a TensorRT; install one with: {INSTALL['tensorrt_rtx']}")
+        raise UserError(
+            f"target {target.name} (compute capability {target.compute_capability}) needs a TensorRT: for an RTX GPU "
+            f"install, on any machine, {INSTALL['tensorrt_rtx']}; for others {full}"
+        )
     flavour = load_flavour("tensorrt_rtx")
     known = _capabilities(flavour)
-    if capability not in known:
+    if target.compute_capability not in known:
         raise UserError(
-            f"{flavour.name} {flavour.version} cannot build for {target} (compute capability {capability}), it knows "
-            f"{', '.join(known)}; on such a GPU, full TensorRT can: {INSTALL['tensorrt']}"
+            f"{flavour.name} {flavour.version} cannot build for {target.name} (compute capability "
+            f"{target.compute_capability}), it knows {', '.join(known)}; {full}"
         )
     return flavour
 
 
-def check_gpu_code(target: str) -> None:
-    """Make sure that the native library, which the bundle will carry, can run on a target.
+def is_native(target: Target) -> bool:
+    """Whether a GPU of the target's kind is here."""
+    return any(gpu.compute_capability == target.compute_capability for gpu in find_gpus())
+
+
+def check_gpu_code(target: Target, library: Path | None = None) -> None:
+    """Make sure that the library which the bundle carries can run on a target.
+
+    Args:
+        target: the GPU.
+        library: that of the bundle, by default the installed one.
 
     Raises:
         UserError: it was built without CUDA, or without GPU code that the target's GPU can use.
     """
-    if has_gpu_code(TARGETS[target]):
+    library = find_library() if library is None else library
+    if has_gpu_code(target, library):
         return
-    held = f"for {', '.join(cuda_architectures())} only" if has_cuda() else "without CUDA"
+    architectures = _architectures(library)
+    held = f"for {', '.join(architectures)} only" if architectures else "without CUDA"
     raise UserError(
-        f"the native library was built {held}, so an engine for {target} (compute capability {TARGETS[target]}) could "
-        f"be built with it and never run; rebuild it where nvcc is with: make native CUDA=ON, or export a bundle that "
-        f"only shows that the engine builds with: --cpu-only"
+        f"{library} was built {held}, so an engine for {target.name} (compute capability {target.compute_capability}) "
+        f"could be built with it and never run; rebuild the library where nvcc is with: make native CUDA=ON, and "
+        f"export the run, or only show that the engine builds with: --cpu-only"
     )
 
 
-def has_gpu_code(capability: str) -> bool:
-    """Whether the native library has machine code for a compute capability ("8.9"), or PTX that serves it."""
-
-    def serves(code: str) -> bool:
-        wanted, held = _numbers(capability), _numbers(code.removesuffix("+"))
-        # Machine code runs on later minors of its major.
-        return held <= wanted and (code.endswith("+") or held[0] == wanted[0])
-
-    return any(serves(code) for code in cuda_architectures())
+def has_gpu_code(target: Target, library: Path | None = None) -> bool:
+    """Whether a native library, by default the installed one, has GPU code for a target, or PTX that serves it."""
+    return serves(_architectures(find_library() if library is None else library), target.compute_capability)
 
 
-def _numbers(capability: str) -> tuple[int, int]:
-    major, _, minor = capability.partition(".")
-    return int(major), int(minor)
+def _architectures(library: Path) -> tuple[str, ...]:
+    return cuda_architectures(open_library(library, "rebuild it with: make native"))
 
 
-def build_engine(model: Path, library: Path, target: str) -> Build:
+def build_engine(model: Path, library: Path, target: Target, tensors: Sequence[Tensor], log: Path) -> Build:
     """Build the engine of a bundle's ONNX model for a target; strongly typed, so as precise as the graph says.
 
     Args:
         model: ONNX file.
-        library: our plugin library.
-        target: a name of ``TARGETS``.
+        library: the plugin library that the bundle carries.
+        target: the GPU.
+        tensors: inputs and outputs of the manifest, which the engine must have.
+        log: where all that TensorRT said is written if it fails; one of an earlier failure is removed.
 
     Raises:
-        UserError: see :func:`check_target`; the plugin library cannot be loaded; TensorRT refuses the model.
-        RuntimeError: a node of ours became something else than a plugin layer.
+        UserError: see :func:`choose_flavour`; the plugin library cannot be loaded; TensorRT refuses the model; or what
+            it built is not what the graph and the manifest say. The message names ``log``.
     """
-    flavour = check_target(target)
-    trt = flavour.trt
+    flavour = choose_flavour(target)
     load_plugins(flavour, library)
-    messages = Messages(flavour)
+    messages = Messages(flavour, everything=True)
+    log.unlink(missing_ok=True)
+    try:
+        return _build(flavour, messages, model, library, target, tensors)
+    except _BuildError as error:
+        head = (
+            f"{flavour.name} {flavour.version}, {model.name} for {target.name} ({target.compute_capability}): {error}"
+        )
+        write_log(log, head, messages.log)
+        raise UserError(f"{flavour.name} {flavour.version} {error}; all it said is in {log}") from error
+
+
+class _BuildError(Exception):
+    """Begins with the verb: what TensorRT does not do, and why."""
+
+
+def _build(
+    flavour: Flavour, messages: Messages, model: Path, library: Path, target: Target, tensors: Sequence[Tensor]
+) -> Build:
+    trt, graph = flavour.trt, onnx.load(model, load_external_data=False).graph
     builder = trt.Builder(messages.logger)
     network = builder.create_network(_strongly_typed(trt))
-    parser = trt.OnnxParser(network, messages.logger)
-    if not parser.parse(model.read_bytes()):
-        reasons = "; ".join(parser.get_error(i).desc() for i in range(parser.num_errors)) or messages.last()
-        raise UserError(f"{flavour.name} {flavour.version} cannot read {model}: {' '.join(reasons.split())}")
-    layers = _plugin_layers(network, trt)
-    _check_plugins(layers, model)
-    config = builder.create_builder_config()
-    if flavour.name == "tensorrt_rtx":
-        config.num_compute_capabilities = 1
-        config.set_compute_capability(_capabilities(flavour)[TARGETS[target]], 0)
-    blob = builder.build_serialized_network(network, config)
-    if blob is None:
-        raise UserError(f"{flavour.name} {flavour.version} cannot build {model} for {target}: {messages.last()}")
+    if not trt.OnnxParser(network, messages.logger).parse(model.read_bytes()):
+        raise _BuildError(f"cannot read {model.name}: {decisive_line(messages.log)}")
+    _refuse(target, network_problems(network, trt, graph, tensors))
+    data = _serialise(flavour, messages, builder, network, target)
+    texts = [text for _, text in messages.log]
+    layers, memory = layers_of_log(texts), _memory(texts)
+    problems = engine_problems(layers, graph)
+    if is_native(target):
+        problems += deserialised_problems(flavour, data, messages.logger, tensors)
+    _refuse(target, problems)
     entry = Engine(
-        target=target,
-        file=f"{target}.engine",
+        target=target.name,
+        file=f"{target.name}.engine",
         flavour=flavour.name,
         version=flavour.version,
-        compute_capability=TARGETS[target],
+        compute_capability=target.compute_capability,
         plugin_library_sha256=sha256(library),
-        plugin_layers=len(layers),
+        gpu_code=has_gpu_code(target, library),
+        plugin_layers=sum(network.get_layer(i).type == trt.LayerType.PLUGIN_V3 for i in range(network.num_layers)),
+        layers=count_layers(layers),
+        size=len(data),
+        activation_bytes=memory.get("Activation"),
+        weight_bytes=memory.get("Weights"),
     )
-    return Build(bytes(blob), entry)
+    return Build(data, entry)
+
+
+def _refuse(target: Target, problems: Iterable[str]) -> None:
+    told = "; ".join(problems)
+    if told:
+        raise _BuildError(f"makes another engine for {target.name} than the graph says: {told}")
+
+
+def _serialise(flavour: Flavour, messages: Messages, builder: Any, network: Any, target: Target) -> bytes:
+    trt = flavour.trt
+    config = builder.create_builder_config()
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # the list of layers tells types and ONNX nodes then
+    timings = cache_file("timing", flavour, target.compute_capability)
+    if flavour.name == "tensorrt_rtx":
+        config.num_compute_capabilities = 1
+        config.set_compute_capability(_capabilities(flavour)[target.compute_capability], 0)
+    else:
+        # The one for RTX times nothing while it builds.
+        config.set_timing_cache(config.create_timing_cache(read_cache(timings)), ignore_mismatch=False)
+    blob = builder.build_serialized_network(network, config)
+    if blob is None:
+        raise _BuildError(f"cannot build an engine for {target.name}: {decisive_line(messages.log)}")
+    if flavour.name != "tensorrt_rtx":
+        write_cache(timings, bytes(config.get_timing_cache().serialize()))
+    return bytes(blob)
+
+
+def _memory(texts: Iterable[str]) -> dict[str, int]:
+    """Bytes of the GPU's memory by what they are for, as the builder says it."""
+    return {match[1]: int(match[2]) for text in texts if (match := _MEMORY.match(text))}
 
 
 def _capabilities(flavour: Flavour) -> dict[str, Any]:
@@ -139,18 +199,3 @@ def _strongly_typed(trt: Any) -> int:
     """Flags of a strongly typed network; from TensorRT 11 on, and for RTX, there is no other kind."""
     flag = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
     return 0 if flag is None else 1 << int(flag)
-
-
-def _plugin_layers(network: Any, trt: Any) -> list[Any]:
-    layers = (network.get_layer(index) for index in range(network.num_layers))
-    return [layer for layer in layers if layer.type == trt.LayerType.PLUGIN_V3]
-
-
-def _check_plugins(layers: list[Any], model: Path) -> None:
-    nodes = onnx.load(model, load_external_data=False).graph.node
-    expected = Counter(node.op_type for node in nodes if node.domain == DOMAIN)
-    if len(layers) != expected.total():
-        raise RuntimeError(
-            f"{model} has {expected.total()} nodes of ours ({dict(expected)}), TensorRT made {len(layers)} of them "
-            f"plugin layers: the others run as their ONNX function bodies"
-        )

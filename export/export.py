@@ -12,15 +12,17 @@ from numpy.typing import NDArray
 
 from vexkd.config import Config
 from vexkd.engines.bundle import Bundle, write_manifest
-from vexkd.engines.manifest import MANIFEST, MODEL, PLUGIN_LIBRARY, Cost, Engine, Manifest, Parity
+from vexkd.engines.manifest import MANIFEST, MODEL, PLUGIN_LIBRARY, Cost, Engine, Manifest, Parity, Tensor
 from vexkd.engines.onnx_session import OnnxRuntime
+from vexkd.engines.targets import Target, find_targets
 from vexkd.export import manifest as sections
 from vexkd.export.deployment import Deployment, output_names, run_torch, traced_names
-from vexkd.export.engine_build import build_engine, check_gpu_code, check_target
+from vexkd.export.engine_build import build_engine, check_gpu_code, choose_flavour
 from vexkd.export.example import Example, find_example
 from vexkd.export.flops import count_flops
 from vexkd.export.fold import fold_batch_norms
 from vexkd.export.gate import QUANTISED, STRICT, Gate, admit, measure
+from vexkd.export.graph_types import count_nodes
 from vexkd.export.parity import FOLDING, TOLERANCES, Arrays, Tolerance, failures, measure_parity
 from vexkd.export.precision import to_half
 from vexkd.export.reference import Progress, find_reference
@@ -52,7 +54,7 @@ def export_run(
         run: run folder.
         out: folder of the bundle, by default ``RUN/NAME-PRECISION.vexkd``; a bundle that is there is replaced.
         precision: of the graph, see :mod:`vexkd.export.precision`.
-        targets: names of ``vexkd.export.engine_build.TARGETS``.
+        targets: as :func:`vexkd.engines.targets.find_target` takes them; those of one capability share an engine.
         image_size: (height, width) of the raw images, where they are not those of the run's data.
         cpu_only: let engines be built with a native library that has no GPU code for them; they never run.
         progress: told what begins.
@@ -66,9 +68,9 @@ def export_run(
     config, model = load_run(run)
     out = run / f"{run.resolve().name}-{precision}.vexkd" if out is None else out
     _check_out(out)
-    targets = list(dict.fromkeys(targets))
-    for target in targets:
-        check_target(target)
+    wanted = find_targets(targets)
+    for target in wanted:
+        choose_flavour(target)
         if not cpu_only:
             check_gpu_code(target)
     progress("reading a frame")
@@ -87,12 +89,17 @@ def export_run(
         if reference is not None:
             accuracy = admit(measure(Bundle(folder, draft), reference, progress), precision, gate.accept)
         engines = []
-        for target in targets:
-            progress(f"building the engine for {target}")
-            engines.append(_add_engine(folder, target))
+        for target in wanted:
+            progress(f"building the engine for {target.name}")
+            engines.append(_add_engine(folder, target, traced, config, engine_log(out, target)))
         built = {"accuracy": accuracy, "engines": tuple(engines), "files": _digests(folder)}
         write_manifest(folder, draft.model_copy(update=built))
     return out
+
+
+def engine_log(out: Path, target: Target) -> Path:
+    """Where the builder's log of a failed engine is kept: beside the bundle."""
+    return out.parent / f"{out.name}.{target.name}.log"
 
 
 class Traced(NamedTuple):
@@ -143,13 +150,18 @@ def _compare(
     return parity
 
 
-def _add_engine(folder: Path, target: str) -> Engine:
+def _add_engine(folder: Path, target: Target, traced: Traced, config: Config, log: Path) -> Engine:
     library = folder / PLUGIN_LIBRARY
     if not library.exists():
         shutil.copy(find_library(), library)
-    build = build_engine(folder / MODEL, find_library(), target)
+    tensors = (*sections.tensors(list(traced.graph.graph.input)), *_deployed_outputs(traced, config))
+    build = build_engine(folder / MODEL, find_library(), target, tensors, log)
     (folder / build.entry.file).write_bytes(build.data)
     return build.entry
+
+
+def _deployed_outputs(traced: Traced, config: Config) -> tuple[Tensor, ...]:
+    return sections.tensors([o for o in traced.graph.graph.output if o.name in output_names(config)])
 
 
 def _manifest(
@@ -171,7 +183,7 @@ def _manifest(
         grid=sections.grid_section(config),
         classes=sections.classes(config),
         inputs=sections.tensors(list(traced.graph.graph.input)),
-        outputs=sections.tensors([o for o in traced.graph.graph.output if o.name in output_names(config)]),
+        outputs=_deployed_outputs(traced, config),
         camera=example.camera,
         points=example.points,
         selection=sections.selection_section(config),
@@ -183,6 +195,7 @@ def _manifest(
             gflops_by_operator={name: count / 1e9 for name, count in flops.items()},
             parameters=traced.parameters,
         ),
+        nodes=count_nodes(traced.graph.graph),
         files=_digests(folder),
     )
 

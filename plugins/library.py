@@ -166,6 +166,30 @@ def find_library() -> Path:
     return native_prefix() / "lib" / LIBRARY
 
 
+def open_library(path: Path, remedy: str) -> ctypes.CDLL:
+    """A native library of this ABI, the installed one or that of a bundle, with only what describes it declared.
+
+    Args:
+        path: the library.
+        remedy: what to do where it is none; ends the message.
+
+    Raises:
+        UserError: it cannot be loaded, or has another ABI than this package.
+
+    """
+    try:
+        library = ctypes.CDLL(str(path))
+        library.vexkd_abi_version.restype = ctypes.c_int32
+        version = library.vexkd_abi_version()
+    except (OSError, AttributeError) as error:
+        raise UserError(f"cannot load {path}: {error}; {remedy}") from error
+    if version != ABI_VERSION:
+        raise UserError(f"{path} has ABI version {version}, this package needs {ABI_VERSION}; {remedy}")
+    for name in ("vexkd_version", "vexkd_build_info", "vexkd_cuda_architectures"):
+        getattr(library, name).restype = ctypes.c_char_p
+    return library
+
+
 @cache
 def kernels() -> ctypes.CDLL:
     """The library with every entry point of the kernels declared.
@@ -176,16 +200,7 @@ def kernels() -> ctypes.CDLL:
     """
     path = find_library()
     again = "rebuild it with `pip install -e .` or `make native`"
-    try:
-        library = ctypes.CDLL(str(path))
-        library.vexkd_abi_version.restype = ctypes.c_int32
-        version = library.vexkd_abi_version()
-    except (OSError, AttributeError) as error:
-        raise UserError(f"cannot load {path}: {error}; {again}") from error
-    if version != ABI_VERSION:
-        raise UserError(f"{path} has ABI version {version}, this package needs {ABI_VERSION}; {again}")
-    for name in ("vexkd_version", "vexkd_build_info", "vexkd_cuda_architectures"):
-        getattr(library, name).restype = ctypes.c_char_p
+    library = open_library(path, again)
     library.vexkd_status_string.argtypes = [ctypes.c_int32]
     library.vexkd_status_string.restype = ctypes.c_char_p
     library.vexkd_struct_size.argtypes = [ctypes.c_char_p]
@@ -211,9 +226,14 @@ def build_info() -> str:
     return str(kernels().vexkd_build_info().decode())
 
 
-def cuda_architectures() -> tuple[str, ...]:
-    """Compute capabilities the library has GPU code for ("8.9"); "7.5+" is PTX for it and every later one."""
-    return tuple(kernels().vexkd_cuda_architectures().decode().split())
+def cuda_architectures(library: ctypes.CDLL | None = None) -> tuple[str, ...]:
+    """Compute capabilities the library has GPU code for ("8.9"); "7.5+" is PTX for it and every later one.
+
+    Args:
+        library: one that :func:`open_library` opened, by default the installed one.
+
+    """
+    return tuple((library or kernels()).vexkd_cuda_architectures().decode().split())
 
 
 def has_cuda() -> bool:

@@ -91,6 +91,7 @@ def content(task: str = DETECTION, sensors: tuple[str, ...] = ("camera", "lidar"
             "accepted": False,
         },
         "cost": {"gflops": 2.0, "gflops_by_operator": {"Mul": 2.0}, "parameters": 10},
+        "nodes": {"fp16": {"Conv": 2}},
         "engines": [
             {
                 "target": "rtx4090",
@@ -99,7 +100,12 @@ def content(task: str = DETECTION, sensors: tuple[str, ...] = ("camera", "lidar"
                 "version": "1.7.1",
                 "compute_capability": "8.9",
                 "plugin_library_sha256": digests[PLUGIN_LIBRARY],
+                "gpu_code": True,
                 "plugin_layers": 3,
+                "layers": {"fp16": {"correlation": 2}, "fp32": {"kgen": 1}},
+                "size": 600,
+                "activation_bytes": 4096,
+                "weight_bytes": None,
             }
         ],
         "files": digests,

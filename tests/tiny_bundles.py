@@ -95,6 +95,7 @@ def make_bundle(folder: Path, scale: float = 1.0) -> Bundle:
         ),
         accuracy=None,
         cost=Cost(gflops=2.0, gflops_by_operator={"Mul": 2.0}, parameters=10),
+        nodes={"fp32": {"Mul": 1, "Slice": 2, "Concat": 1, "Squeeze": 1}, "int32": {"Mul": 1}},
         files={MODEL: sha256(folder / MODEL)},
     )
     return Bundle(folder, write_manifest(folder, manifest))

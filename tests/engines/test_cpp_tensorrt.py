@@ -128,7 +128,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
         f"-Wl,-rpath,{folder}",
         soname,
     )
-    sources = [FAKES / "backend_calls.cpp", SOURCES / "manifest.cpp", *sorted(SOURCES.glob("tensorrt_*.cpp"))]
+    sources = [FAKES / "backend_calls.cpp", *(SOURCES / name for name in ("manifest.cpp", "json_fields.cpp"))]
+    sources += sorted(SOURCES.glob("tensorrt_*.cpp"))
     calls = [build(folder / "calls.o", sources, *includes), LIBRARY]  # the last for the manifest's grid
     rpath = f"-Wl,-rpath,{folder},-rpath,{LIBRARY.parent}"
     backend = build(folder / "libcalls.so", [*calls, fake_cuda], rpath)
@@ -428,7 +429,10 @@ def test_the_loader_finds_the_library_by_name(calls: Calls, case: Case, fakes: F
 
 
 def test_the_engine_of_this_gpu_and_flavour_is_taken(calls: Calls, case: Case, fakes: Fakes, built: Built) -> None:
-    engines = f"engine a tensorrt_rtx 1.7.1.116 8.9\nengine b tensorrt {built.version} 8.6\n{case.engines}"
+    without_code = f"engine c tensorrt {built.version} 8.9 cpu-only\n"
+    engines = (
+        f"engine a tensorrt_rtx 1.7.1.116 8.9\n{without_code}engine b tensorrt {built.version} 8.6\n{case.engines}"
+    )
     Model(calls, replace(case, engines=engines)).close()
     assert calls.can_run(replace(case, engines=engines)) is None
 
@@ -445,11 +449,15 @@ def refusals(built: Built) -> list[tuple[dict[str, Any], str, int, str]]:
          "device); use ONNX Runtime on the CPU"),
         ({"device": 2}, "8.9 8.9", NO_BACKEND, "option device is 2, this machine has 2 GPUs, from number 0 on"),
         ({}, "9.0", INCOMPATIBLE, "/bundles/x.vexkd holds engines for: rtx4090 (8.9); this GPU is Fake GPU (9.0); add "
-         "one with: vexkd export runs/x --target NAME"),
+         "one with: vexkd export /bundles/x.vexkd --add-target 9.0"),
         ({"engines": ""}, "8.9", INCOMPATIBLE, "holds engines for: none; this GPU is"),
         ({"engines": "engine a tensorrt 10.1.2.3 8.9\n"}, "8.9", INCOMPATIBLE,
-         f"a.engine was built by tensorrt 10.1.2.3, {path} is {built.version}; export it again with: vexkd export "
-         "runs/x --target a"),
+         f"a.engine was built by tensorrt 10.1.2.3, {path} is {built.version}; build it again with: vexkd export "
+         "/bundles/x.vexkd --add-target a"),
+        ({"engines": f"engine a {ours} cpu-only\n"}, "8.9", INCOMPATIBLE,
+         "/bundles/x.vexkd/a.engine never runs: it was exported with --cpu-only, and the bundle's libvexkd.so has no "
+         "GPU code for compute capability 8.9; rebuild the library where nvcc is with: make native CUDA=ON, and export "
+         "the bundle again with: vexkd export runs/x --fp16 --target a --out /bundles/x.vexkd"),
         ({"engines": "engine a tensorrt_rtx 1.7.1.116 8.9\n"}, "8.9", INCOMPATIBLE,
          f"a.engine needs tensorrt_rtx, {path} is TensorRT {built.version}; install it with: pip install 'vexkd[rtx]'"),
         ({"engines": f"engine a {ours}\n", "tensorrt": "/no/libnvinfer.so"}, "8.9", NO_BACKEND,

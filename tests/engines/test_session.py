@@ -83,7 +83,7 @@ def test_without_a_gpu_auto_is_the_cpu_and_the_rest_says_what_is_missing(bundle:
 def test_a_gpu_without_an_engine_for_it_is_told_how_to_get_one(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     gpu = Gpu(0, "NVIDIA RTX", "8.9", 24_000)
     monkeypatch.setattr(session_module, "find_gpus", lambda: [gpu])
-    with pytest.raises(UserError, match=r"holds engines for: none; this GPU is NVIDIA RTX \(8\.9\).*--target"):
+    with pytest.raises(UserError, match=r"holds engines for: none; this GPU is NVIDIA RTX \(8\.9\).*--add-target 8\.9"):
         session_module.engine_for_this_gpu(bundle)
 
 

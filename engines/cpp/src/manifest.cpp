@@ -193,6 +193,13 @@ void check_cost(const Value& value) {
   section.finish();
 }
 
+// How many by type and kind; for people.
+void check_counts(const Value& value) {
+  each_entry(value, [](const std::string&, const Value& kinds) {
+    each_entry(kinds, [](const std::string&, const Value& entry) { count(entry); });
+  });
+}
+
 EngineSection read_engine(const Value& value) {
   Object section(value, "Engine");
   EngineSection engine;
@@ -204,7 +211,14 @@ EngineSection read_engine(const Value& value) {
   engine.version = text(section.at("version"));
   engine.compute_capability = text(section.at("compute_capability"));
   engine.plugin_library_sha256 = digest(section.at("plugin_library_sha256"));
+  engine.gpu_code = flag(section.at("gpu_code"));
   count(section.at("plugin_layers"));
+  check_counts(section.at("layers"));
+  whole(section.at("size"), 0, INT64_MAX);
+  for (const char* key : {"activation_bytes", "weight_bytes"}) {
+    const Value bytes = section.at(key);
+    if (!bytes.content.is_null()) whole(bytes, 0, INT64_MAX);
+  }
   section.finish();
   return engine;
 }
@@ -347,6 +361,7 @@ Manifest read_manifest(const json& content) {
   check_parity(section.at("parity"));
   manifest.accepted = read_accuracy(section.at("accuracy"));
   check_cost(section.at("cost"));
+  check_counts(section.at("nodes"));
   if (const std::optional<Value> engines = section.find("engines")) manifest.engines = list(*engines, 0, read_engine);
   manifest.files = read_files(section.at("files"));
   const std::optional<Value> sha256 = section.find("sha256");

@@ -56,6 +56,7 @@ struct SelectionSection {
 
 struct EngineSection {
   std::string target, file, flavour, version, compute_capability, plugin_library_sha256;
+  bool gpu_code;  // whether the bundle's library has some for this GPU; without it the engine never runs
 };
 
 struct Manifest {

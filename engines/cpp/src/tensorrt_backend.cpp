@@ -1,6 +1,7 @@
 // TensorRT as a backend: the bundle's engine for this GPU, in the library of the TensorRT that built it.
 #include <algorithm>
 #include <exception>
+#include <iterator>
 #include <utility>
 
 #include "backend.hpp"
@@ -23,19 +24,30 @@ const char* install(const std::string& flavour) {
                                    : "pip install 'vexkd[gpu]' (NVIDIA's full TensorRT)";
 }
 
-// The engines that were built for this GPU; of both flavours, there may be two.
+[[noreturn]] void fail_without_gpu_code(const EngineSection& engine, const Bundle& bundle) {
+  fail(VEXKD_INCOMPATIBLE,
+       text(bundle.path, '/', engine.file, " never runs: it was exported with --cpu-only, and the bundle's ",
+            kPluginLibrary, " has no GPU code for compute capability ", engine.compute_capability, "; rebuild the ",
+            "library where nvcc is with: make native CUDA=ON, and export the bundle again with: ",
+            remake(bundle.manifest), " --out ", bundle.path));
+}
+
+// The engines that were built for this GPU and can run on it; of both flavours, there may be two.
 std::vector<EngineSection> engines_for(const Gpu& gpu, const Bundle& bundle) {
-  std::vector<EngineSection> fitting;
+  std::vector<EngineSection> built, fitting;
   std::string held;
   for (const EngineSection& engine : bundle.manifest.engines) {
-    if (engine.compute_capability == gpu.compute_capability) fitting.push_back(engine);
+    if (engine.compute_capability == gpu.compute_capability) built.push_back(engine);
     held += text(held.empty() ? "" : ", ", engine.target, " (", engine.compute_capability, ")");
   }
-  if (fitting.empty()) {
-    fail(VEXKD_INCOMPATIBLE,
-         text(bundle.path, " holds engines for: ", held.empty() ? "none" : held, "; this GPU is ", gpu.name, " (",
-              gpu.compute_capability, "); add one with: vexkd export ", bundle.manifest.run, " --target NAME"));
+  std::copy_if(built.begin(), built.end(), std::back_inserter(fitting),
+               [](const EngineSection& engine) { return engine.gpu_code; });
+  if (built.empty()) {
+    fail(VEXKD_INCOMPATIBLE, text(bundle.path, " holds engines for: ", held.empty() ? "none" : held, "; this GPU is ",
+                                  gpu.name, " (", gpu.compute_capability, "); add one with: vexkd export ", bundle.path,
+                                  " --add-target ", gpu.compute_capability));
   }
+  if (fitting.empty()) fail_without_gpu_code(built.front(), bundle);
   return fitting;
 }
 
@@ -79,7 +91,7 @@ Choice choose(const Bundle& bundle, const vexkd_perception_options& options) {
   if (!same_version(choice.library.version, engine.version)) {
     fail(VEXKD_INCOMPATIBLE,
          text(engine.file, " was built by ", engine.flavour, ' ', engine.version, ", ", choice.library.path, " is ",
-              choice.library.version, "; export it again with: vexkd export ", bundle.manifest.run, " --target ",
+              choice.library.version, "; build it again with: vexkd export ", bundle.path, " --add-target ",
               engine.target));
   }
   return choice;

@@ -24,7 +24,7 @@ int32_t guarded(Body body) {
   }
 }
 
-// Lines "input NAME TYPE EXTENT…", "output …", "engine TARGET FLAVOUR VERSION CAPABILITY".
+// Lines "input NAME TYPE EXTENT…", "output …", "engine TARGET FLAVOUR VERSION CAPABILITY [cpu-only]".
 Manifest read(const char* text) {
   Manifest manifest{};
   manifest.run = "runs/x";
@@ -37,6 +37,9 @@ Manifest read(const char* text) {
     if (role == "engine") {
       EngineSection engine;
       words >> engine.target >> engine.flavour >> engine.version >> engine.compute_capability;
+      std::string cpu_only;
+      words >> cpu_only;
+      engine.gpu_code = cpu_only.empty();
       engine.file = engine.target + ".engine";
       manifest.engines.push_back(engine);
       continue;
