@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from vexkd.plugins import library
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 MANIFEST = "manifest.json"
 MODEL = "model.onnx"
 PLUGIN_LIBRARY = "libvexkd.so"
@@ -50,7 +50,9 @@ Names = Annotated[tuple[Text, ...], Field(min_length=1), AfterValidator(distinct
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(strict=True, ge=0, le=_INT32_MAX)]
 Size = Annotated[int, Field(strict=True, ge=1, le=_INT32_MAX)]
+Total = Annotated[int, Field(strict=True, ge=0, le=2**63 - 1)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Amount = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, le=2**40)]
 Metres = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-(2**20), le=2**20)]
 Length = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, le=2**20)]
 
@@ -221,12 +223,38 @@ class Parity(Section):
     boxes: BoxParity | None
 
 
+class StageCost(Section):
+    """What one stage of a forward pass costs; megabytes are 10^6 bytes."""
+
+    stage: Text
+    """A name of ``vexkd.export.stages.STAGES``."""
+    gflops: Amount
+    gmacs: dict[str, Amount]
+    """Multiply-adds of convolutions and matrix products by the type they are computed in: float32, float16, int8."""
+    parameters: Total
+    """Of the trained model."""
+    megabytes: Amount
+    """Read and written by all kernels, weights among them; see ``vexkd.export.traffic`` for what a kernel is."""
+    weight_megabytes: Amount
+    """Weights and other constants that the kernels read."""
+    widest_megabytes: Amount
+    """Read and written by the kernel that moves most."""
+    launches: Count
+
+    @property
+    def intensity(self) -> float:
+        """Operations per byte moved; 0 where nothing moves."""
+        return self.gflops * 1e3 / self.megabytes if self.megabytes else 0.0
+
+
 class Cost(Section):
     """What one forward pass costs, counted from the ONNX graph (see ``vexkd.export.flops`` for what counts)."""
 
     gflops: Number
     gflops_by_operator: dict[str, Number]
-    parameters: Annotated[int, Field(strict=True, ge=0, le=2**63 - 1)]
+    parameters: Total
+    stages: tuple[StageCost, ...]
+    """In the order of the work; together they are the whole graph."""
 
 
 class Engine(Section):
@@ -244,7 +272,7 @@ class Engine(Section):
 class Manifest(Section):
     """Everything a reader of the bundle has to know."""
 
-    schema_version: Literal[3] = 3
+    schema_version: Literal[4] = 4
     task: Literal["detection", "segmentation"]
     sensors: tuple[Literal["camera", "lidar"], ...]
     precision: Literal["fp32", "fp16"]

@@ -12,16 +12,17 @@ from numpy.typing import NDArray
 
 from vexkd.config import Config
 from vexkd.engines.bundle import write_manifest
-from vexkd.engines.manifest import MANIFEST, MODEL, PLUGIN_LIBRARY, Cost, Engine, Manifest, Parity
+from vexkd.engines.manifest import MANIFEST, MODEL, PLUGIN_LIBRARY, Engine, Manifest, Parity
 from vexkd.engines.onnx_session import OnnxRuntime
 from vexkd.export import manifest as sections
+from vexkd.export.cost import count_cost
 from vexkd.export.deployment import Deployment, output_names, run_torch, traced_names
 from vexkd.export.engine_build import build_engine, check_gpu_code, check_target
 from vexkd.export.example import Example, find_example
-from vexkd.export.flops import count_flops
 from vexkd.export.fold import fold_batch_norms
 from vexkd.export.parity import FOLDING, TOLERANCES, Arrays, Tolerance, failures, measure_parity
 from vexkd.export.precision import to_half
+from vexkd.export.stages import parameters_by_stage
 from vexkd.export.trace import trace, with_outputs
 from vexkd.models.perception import Perception
 from vexkd.plugins.errors import UserError
@@ -90,8 +91,8 @@ class Traced(NamedTuple):
     """With the dense outputs that parity is measured on, too."""
     reference: dict[str, NDArray[Any]]
     """Outputs of the trained model in PyTorch, FP32."""
-    parameters: int
-    """Of the trained model."""
+    parameters: dict[str, int]
+    """Of the trained model, by stage."""
 
 
 def trace_model(model: Perception, config: Config, example: Example, precision: Precision) -> Traced:
@@ -103,7 +104,7 @@ def trace_model(model: Perception, config: Config, example: Example, precision: 
     module = Deployment(model)
     names = traced_names(config)
     inputs = example.tensors(module.names)
-    parameters = sum(parameter.numel() for parameter in model.parameters())
+    parameters = parameters_by_stage(model)
     reference = run_torch(module, inputs, names)
     fold_batch_norms(module, inputs)
     _compare(reference, run_torch(module, inputs, names), config, FOLDING, example.origin, "PyTorch, folded")
@@ -150,7 +151,6 @@ def _manifest(
     engines: list[Engine],
     folder: Path,
 ) -> Manifest:
-    flops = count_flops(traced.graph)
     model = config.model
     return Manifest(
         task=config.task,
@@ -165,11 +165,7 @@ def _manifest(
         selection=sections.selection_section(config),
         source=sections.source_section(run, config),
         parity=parity,
-        cost=Cost(
-            gflops=sum(flops.values()) / 1e9,
-            gflops_by_operator={name: count / 1e9 for name, count in flops.items()},
-            parameters=traced.parameters,
-        ),
+        cost=count_cost(with_outputs(traced.graph, output_names(config)), traced.parameters),
         engines=tuple(engines),
         files={file.name: sha256(file) for file in sorted(folder.iterdir())},
     )

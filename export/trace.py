@@ -1,5 +1,6 @@
 """From a torch module to one checked ONNX file that every runtime takes."""
 
+import ast
 import logging
 from collections import Counter
 from typing import Any
@@ -13,6 +14,9 @@ from vexkd.export import operators
 IR_VERSION = 10
 NOISY = ("torch.onnx._internal.exporter._registration", "onnxscript.optimizer._constant_folding")
 """Loggers that warn of what does not concern a user: absent torchvision operators, nodes left unfolded."""
+
+SCOPES = "pkg.torch.onnx.name_scopes"
+"""The tracer's note on a node: the paths of the modules around it, outermost first."""
 
 
 def trace(
@@ -89,6 +93,7 @@ def check(model: onnx.ModelProto, expected: Counter[str]) -> None:
 def _finish(model: onnx.ModelProto) -> None:
     """Add the function bodies that are used, and leave out what names this machine or changes between runs."""
     used = {node.op_type for node in model.graph.node if node.domain == operators.DOMAIN}
+    _name_nodes(model)
     del model.functions[:]
     model.functions.extend(body for body in operators.functions() if body.name in used)
     kept = {"": operators.OPSET} | ({operators.DOMAIN: operators.VERSION} if used else {})
@@ -104,6 +109,18 @@ def _finish(model: onnx.ModelProto) -> None:
     for part in parts:
         del part.metadata_props[:]
         part.doc_string = ""
+
+
+def _name_nodes(model: onnx.ModelProto) -> None:
+    """Name nodes after the module they come from and their operator: "model.head.shared.0/Conv"."""
+    seen: Counter[str] = Counter()
+    for node in model.graph.node:
+        scopes = next((entry.value for entry in node.metadata_props if entry.key == SCOPES), "[]")
+        # The last scope is the traced call itself.
+        *modules, _ = ast.literal_eval(scopes) or [""]
+        name = f"{modules[-1] if modules else ''}/{node.op_type}"
+        seen[name] += 1
+        node.name = name if seen[name] == 1 else f"{name}_{seen[name]}"
 
 
 def _operator(target: object) -> str | None:

@@ -36,7 +36,7 @@ def content(task: str = DETECTION, sensors: tuple[str, ...] = ("camera", "lidar"
     ]
     boxes = [tensor("boxes", "float32", 4, 9), tensor("scores", "float32", 4), tensor("labels", "int32", 4)]
     return {
-        "schema_version": 3,
+        "schema_version": 4,
         "task": task,
         "sensors": list(sensors),
         "precision": "fp16",
@@ -81,7 +81,23 @@ def content(task: str = DETECTION, sensors: tuple[str, ...] = ("camera", "lidar"
             if detection
             else None,
         },
-        "cost": {"gflops": 2.0, "gflops_by_operator": {"Mul": 2.0}, "parameters": 10},
+        "cost": {
+            "gflops": 2.0,
+            "gflops_by_operator": {"Mul": 2.0},
+            "parameters": 10,
+            "stages": [
+                {
+                    "stage": "head",
+                    "gflops": 2.0,
+                    "gmacs": {"float16": 1.0},
+                    "parameters": 10,
+                    "megabytes": 3.0,
+                    "weight_megabytes": 1.0,
+                    "widest_megabytes": 2.0,
+                    "launches": 1,
+                }
+            ],
+        },
         "engines": [
             {
                 "target": "rtx4090",

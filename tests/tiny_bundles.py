@@ -93,7 +93,7 @@ def make_bundle(folder: Path, scale: float = 1.0) -> Bundle:
             outputs={"scores": OutputParity(max_abs=0, max_rel=0)},
             boxes=BoxParity(count=0, ties=0, unmatched=0, max_centre=0, max_score=0),
         ),
-        cost=Cost(gflops=2.0, gflops_by_operator={"Mul": 2.0}, parameters=10),
+        cost=Cost(gflops=2.0, gflops_by_operator={"Mul": 2.0}, parameters=10, stages=()),
         files={MODEL: sha256(folder / MODEL)},
     )
     return Bundle(folder, write_manifest(folder, manifest))

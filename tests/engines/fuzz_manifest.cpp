@@ -61,7 +61,7 @@ const char* const kWords[] = {
     "9223372036854775808",
     "18446744073709551616",
     "\"sha256\": \"",
-    "\"schema_version\": 3",
+    "\"schema_version\": 4",
     "\"camera\": null",
     "\"points\": null",
     "\"selection\": null",

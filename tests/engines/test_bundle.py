@@ -63,12 +63,12 @@ def test_a_missing_file_is_refused(bundle: Path) -> None:
 
 
 def test_a_manifest_from_the_future_is_refused(bundle: Path) -> None:
-    rewrite(bundle, schema_version=4, something_new=True)
-    with pytest.raises(UserError, match=r"schema 4, this VeXKD reads 3.*newer.*pip install --upgrade"):
+    rewrite(bundle, schema_version=5, something_new=True)
+    with pytest.raises(UserError, match=r"schema 5, this VeXKD reads 4.*newer.*pip install --upgrade"):
         read_bundle(bundle)
 
 
-@pytest.mark.parametrize("version", [2, 1, 0, -1])
+@pytest.mark.parametrize("version", [3, 2, 1, 0, -1])
 def test_a_manifest_from_the_past_is_refused(bundle: Path, version: int) -> None:
     rewrite(bundle, schema_version=version)
     with pytest.raises(UserError, match=r"export the run again with: vexkd export RUN --out"):

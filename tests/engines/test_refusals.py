@@ -162,10 +162,10 @@ JSON = "is not valid JSON"
 TWICE = '"precision": "fp16", "precision": "fp16"'
 TEXT_CASES: dict[str, tuple[Damage, str]] = {
     "empty": (raw(b""), JSON),
-    "half": (raw(b'{"schema_version": 3'), JSON),
-    "Latin-1": (raw(b'{"schema_version": 3, "task": "\xff"}'), JSON),
-    "overlong UTF-8": (raw(b'{"schema_version": 3, "task": "\xc0\xaf"}'), JSON),
-    "surrogate in UTF-8": (raw(b'{"schema_version": 3, "task": "\xed\xa0\x80"}'), JSON),
+    "half": (raw(b'{"schema_version": 4'), JSON),
+    "Latin-1": (raw(b'{"schema_version": 4, "task": "\xff"}'), JSON),
+    "overlong UTF-8": (raw(b'{"schema_version": 4, "task": "\xc0\xaf"}'), JSON),
+    "surrogate in UTF-8": (raw(b'{"schema_version": 4, "task": "\xed\xa0\x80"}'), JSON),
     "byte order mark": (lambda b: (b / MANIFEST).write_bytes(b"\xef\xbb\xbf" + (b / MANIFEST).read_bytes()), JSON),
     "zero byte at the end": (lambda b: (b / MANIFEST).write_bytes((b / MANIFEST).read_bytes() + b"\0"), JSON),
     "two documents": (lambda b: (b / MANIFEST).write_bytes((b / MANIFEST).read_bytes() * 2), JSON),
@@ -185,9 +185,9 @@ TEXT_CASES: dict[str, tuple[Damage, str]] = {
     "huge": (raw(b" " * (MAX_MANIFEST_BYTES + 1)), "has more than 1048576 bytes, so it is no manifest"),
     "list": (raw(b"[]"), "names no schema version, so it is no bundle's manifest"),
     "nothing": (raw(b"{}"), "names no schema version"),
-    "word as version": (raw(b'{"schema_version": "3"}'), "names no schema version"),
+    "word as version": (raw(b'{"schema_version": "4"}'), "names no schema version"),
     "truth as version": (raw(b'{"schema_version": true}'), "names no schema version"),
-    "fraction as version": (raw(b'{"schema_version": 3.0}'), "names no schema version"),
+    "fraction as version": (raw(b'{"schema_version": 4.0}'), "names no schema version"),
 }
 
 OBJECT = "Input should be a valid dictionary or instance of "
@@ -281,6 +281,12 @@ VALUE_CASES: list[tuple[str, Any, str]] = [
     ("parity.boxes.count", -1, "parity.boxes.count: Input should be greater than or equal to 0"),
     ("parity.outputs.scores.max_abs", "0", "parity.outputs.scores.max_abs: Input should be a valid number"),
     ("cost.gflops_by_operator.Mul", "0", "cost.gflops_by_operator.Mul: Input should be a valid number"),
+    ("cost.stages", REMOVED, "cost.stages: Field required"),
+    ("cost.stages.0.colour", 1, "cost.stages.0.colour: Extra inputs are not permitted"),
+    ("cost.stages.0.megabytes", -1, "cost.stages.0.megabytes: Input should be greater than or equal to 0"),
+    ("cost.stages.0.gmacs.float16", "1", "cost.stages.0.gmacs.float16: Input should be a valid number"),
+    ("cost.stages.0.launches", 0.5, "cost.stages.0.launches: Input should be a valid integer"),
+    ("cost.stages.0", 1, f"cost.stages.0: {OBJECT}StageCost"),
     ("cost.parameters", -1, "cost.parameters: Input should be greater than or equal to 0"),
     ("inputs.0.shape.0", 0, "inputs.0.shape.0: Input should be greater than or equal to 1"),
     ("inputs.0.shape", [2**16, 2**16], "inputs.0: more than 2147483647 elements"),
@@ -347,18 +353,18 @@ def test_damaged_manifests_are_refused(bundle: Path, place: str, value: Any, rea
     assert verify(bundle)[1] == python_verdict(bundle), "one damage, one message"
 
 
-@pytest.mark.parametrize("version", [4, 2**40])
+@pytest.mark.parametrize("version", [5, 2**40])
 def test_a_manifest_of_a_newer_schema_is_refused(bundle: Path, version: int) -> None:
     rewritten(put("schema_version", version))(bundle)
-    reason = f"schema {version}, this VeXKD reads 3: it was written by a newer one; update with: pip install --upgrade"
+    reason = f"schema {version}, this VeXKD reads 4: it was written by a newer one; update with: pip install --upgrade"
     assert reason in python_verdict(bundle)
     assert verify(bundle) == (INCOMPATIBLE, python_verdict(bundle))
 
 
-@pytest.mark.parametrize("version", [2, 0, -1])
+@pytest.mark.parametrize("version", [3, 0, -1])
 def test_a_manifest_of_an_older_schema_is_refused(bundle: Path, version: int) -> None:
     rewritten(put("schema_version", version))(bundle)
-    assert_refused(bundle, INCOMPATIBLE, f"has manifest schema {version}, this VeXKD reads 3", RUN_AGAIN)
+    assert_refused(bundle, INCOMPATIBLE, f"has manifest schema {version}, this VeXKD reads 4", RUN_AGAIN)
 
 
 def test_a_change_of_any_byte_of_the_manifest_is_refused(bundle: Path) -> None:

@@ -12,7 +12,7 @@
 
 namespace vexkd::runtime {
 
-inline constexpr int kSchemaVersion = 3;
+inline constexpr int kSchemaVersion = 4;
 inline constexpr size_t kMaxManifestBytes = size_t{1} << 20;
 inline constexpr const char *kManifest = "manifest.json", *kModel = "model.onnx", *kPluginLibrary = "libvexkd.so";
 
