@@ -53,6 +53,7 @@ Size = Annotated[int, Field(strict=True, ge=1, le=_INT32_MAX)]
 Long = Annotated[int, Field(strict=True, ge=0, le=2**63 - 1)]
 Flag = Annotated[bool, Field(strict=True)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Amount = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, le=2**40)]
 Metres = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-(2**20), le=2**20)]
 Length = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, le=2**20)]
 
@@ -259,12 +260,38 @@ class Accuracy(Section):
     """Whether the bundle was written because its user accepted a larger loss."""
 
 
+class StageCost(Section):
+    """What one stage of a forward pass costs; megabytes are 10^6 bytes."""
+
+    stage: Text
+    """A name of ``vexkd.export.stages.STAGES``."""
+    gflops: Amount
+    gmacs: dict[str, Amount]
+    """Multiply-adds of convolutions and matrix products by the type they are computed in: float32, float16, int8."""
+    parameters: Long
+    """Of the trained model."""
+    megabytes: Amount
+    """Read and written by all kernels, weights among them; see ``vexkd.export.traffic`` for what a kernel is."""
+    weight_megabytes: Amount
+    """Weights and other constants that the kernels read."""
+    widest_megabytes: Amount
+    """Read and written by the kernel that moves most."""
+    launches: Count
+
+    @property
+    def intensity(self) -> float:
+        """Operations per byte moved; 0 where nothing moves."""
+        return self.gflops * 1e3 / self.megabytes if self.megabytes else 0.0
+
+
 class Cost(Section):
     """What one forward pass costs, counted from the ONNX graph (see ``vexkd.export.flops`` for what counts)."""
 
     gflops: Number
     gflops_by_operator: dict[str, Number]
     parameters: Long
+    stages: tuple[StageCost, ...]
+    """In the order of the work; together they are the whole graph."""
 
 
 class Engine(Section):

@@ -12,20 +12,21 @@ from numpy.typing import NDArray
 
 from vexkd.config import Config
 from vexkd.engines.bundle import Bundle, write_manifest
-from vexkd.engines.manifest import MANIFEST, MODEL, PLUGIN_LIBRARY, Cost, Engine, Manifest, Parity, Tensor
+from vexkd.engines.manifest import MANIFEST, MODEL, PLUGIN_LIBRARY, Engine, Manifest, Parity, Tensor
 from vexkd.engines.onnx_session import OnnxRuntime
 from vexkd.engines.targets import Target, find_targets
 from vexkd.export import manifest as sections
+from vexkd.export.cost import count_cost
 from vexkd.export.deployment import Deployment, output_names, run_torch, traced_names
 from vexkd.export.engine_build import build_engine, check_gpu_code, choose_flavour
 from vexkd.export.example import Example, find_example
-from vexkd.export.flops import count_flops
 from vexkd.export.fold import fold_batch_norms
 from vexkd.export.gate import QUANTISED, STRICT, Gate, admit, measure
 from vexkd.export.graph_types import count_nodes
 from vexkd.export.parity import FOLDING, TOLERANCES, Arrays, Tolerance, failures, measure_parity
 from vexkd.export.precision import to_half
 from vexkd.export.reference import Progress, find_reference
+from vexkd.export.stages import parameters_by_stage
 from vexkd.export.trace import trace, with_outputs
 from vexkd.models.perception import Perception
 from vexkd.plugins.errors import UserError
@@ -109,8 +110,8 @@ class Traced(NamedTuple):
     """With the dense outputs that parity is measured on, too."""
     reference: dict[str, NDArray[Any]]
     """Outputs of the trained model in PyTorch, FP32."""
-    parameters: int
-    """Of the trained model."""
+    parameters: dict[str, int]
+    """Of the trained model, by stage."""
 
 
 def trace_model(model: Perception, config: Config, example: Example, precision: Precision) -> Traced:
@@ -122,7 +123,7 @@ def trace_model(model: Perception, config: Config, example: Example, precision: 
     module = Deployment(model)
     names = traced_names(config)
     inputs = example.tensors(module.names)
-    parameters = sum(parameter.numel() for parameter in model.parameters())
+    parameters = parameters_by_stage(model)
     reference = run_torch(module, inputs, names)
     fold_batch_norms(module, inputs)
     _compare(reference, run_torch(module, inputs, names), config, FOLDING, example.origin, "PyTorch, folded")
@@ -174,7 +175,6 @@ def _manifest(
     folder: Path,
 ) -> Manifest:
     """Of a bundle that has no engine and was not measured yet."""
-    flops = count_flops(traced.graph)
     model = config.model
     return Manifest(
         task=config.task,
@@ -190,11 +190,7 @@ def _manifest(
         source=sections.source_section(run, config),
         parity=parity,
         accuracy=None,
-        cost=Cost(
-            gflops=sum(flops.values()) / 1e9,
-            gflops_by_operator={name: count / 1e9 for name, count in flops.items()},
-            parameters=traced.parameters,
-        ),
+        cost=count_cost(with_outputs(traced.graph, output_names(config)), traced.parameters),
         nodes=count_nodes(traced.graph.graph),
         files=_digests(folder),
     )

@@ -4,9 +4,10 @@ What counts: a multiplication and an addition are one each. Convolutions and mat
 bilinear sampling and resizing (4 products and 3 sums per value, and the weights' product), element-wise arithmetic,
 activations and comparisons (1 per value), softmax and layer normalisation (5 and 8 per value), pooling and reductions
 (1 per value read), and our operators: ``Voxelize`` 40 per point of the capacity, ``PillarMax`` 1 per feature,
-``BevPool`` 2 per frustum point and channel, ``FrustumIndex`` 18 per frustum point, ``PrepareImages`` 13 per value
-(sampling and normalisation). What does not: moving, casting, gathering and sorting data. Where other tools count
-multiply-adds (MACs), their figure is half of this one's.
+``BevPool`` 2 per frustum point and channel, ``PrepareImages`` 13 per value (sampling and normalisation),
+``FrustumIndex`` 18 per frustum point (6 each to place it, to find its cell, to see whether that is in the grid). What
+does not: moving, casting, gathering and sorting data. Where other tools count multiply-adds (MACs), their figure is
+half of this one's.
 """
 
 import math
@@ -39,10 +40,34 @@ def count_flops(model: onnx.ModelProto) -> dict[str, int]:
     shapes = known_shapes(model)
     counts: Counter[str] = Counter()
     for node in model.graph.node:
-        counter = _counter(node)
-        if counter is not None:
-            counts[node.op_type] += counter(node, shapes)
+        if _counter(node) is not None:
+            counts[node.op_type] += node_flops(node, shapes)
     return dict(counts.most_common())
+
+
+def node_flops(node: NodeProto, shapes: Shapes) -> int:
+    """Operations of one node.
+
+    Raises:
+        ValueError: see :func:`count_flops`.
+    """
+    counter = _counter(node)
+    return 0 if counter is None else counter(node, shapes)
+
+
+def node_macs(node: NodeProto, shapes: Shapes) -> int:
+    """Multiply-adds of a convolution or matrix product, what tensor cores do; 0 for every other node.
+
+    Raises:
+        ValueError: see :func:`count_flops`.
+    """
+    if node.op_type == "Conv":
+        return _size(node.output[0], shapes) * math.prod(_shape(node.input[1], shapes)[1:])
+    if node.op_type == "ConvTranspose":
+        return _size(node.input[0], shapes) * math.prod(_shape(node.input[1], shapes)[1:])
+    if node.op_type in ("Gemm", "MatMul"):
+        return _size(node.output[0], shapes) * _inner(node, shapes)
+    return 0
 
 
 def known_shapes(model: onnx.ModelProto) -> Shapes:
@@ -96,10 +121,14 @@ def _transposed_convolution(node: NodeProto, shapes: Shapes) -> int:
 
 
 def _product(node: NodeProto, shapes: Shapes) -> int:
+    return _size(node.output[0], shapes) * (2 * _inner(node, shapes) - (0 if _biased(node) else 1))
+
+
+def _inner(node: NodeProto, shapes: Shapes) -> int:
+    """Length of the sums of a matrix product."""
     left = _shape(node.input[0], shapes)
     transposed = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
-    inner = left[0] if transposed else left[-1]
-    return _size(node.output[0], shapes) * (2 * inner - (0 if _biased(node) else 1))
+    return left[0] if transposed else left[-1]
 
 
 def _biased(node: NodeProto) -> bool:

@@ -90,8 +90,24 @@ def content(task: str = DETECTION, sensors: tuple[str, ...] = ("camera", "lidar"
             "passed": True,
             "accepted": False,
         },
-        "cost": {"gflops": 2.0, "gflops_by_operator": {"Mul": 2.0}, "parameters": 10},
         "nodes": {"fp16": {"Conv": 2}},
+        "cost": {
+            "gflops": 2.0,
+            "gflops_by_operator": {"Mul": 2.0},
+            "parameters": 10,
+            "stages": [
+                {
+                    "stage": "head",
+                    "gflops": 2.0,
+                    "gmacs": {"float16": 1.0},
+                    "parameters": 10,
+                    "megabytes": 3.0,
+                    "weight_megabytes": 1.0,
+                    "widest_megabytes": 2.0,
+                    "launches": 1,
+                }
+            ],
+        },
         "engines": [
             {
                 "target": "rtx4090",

@@ -94,7 +94,7 @@ def make_bundle(folder: Path, scale: float = 1.0) -> Bundle:
             boxes=BoxParity(count=0, ties=0, unmatched=0, max_centre=0, max_score=0),
         ),
         accuracy=None,
-        cost=Cost(gflops=2.0, gflops_by_operator={"Mul": 2.0}, parameters=10),
+        cost=Cost(gflops=2.0, gflops_by_operator={"Mul": 2.0}, parameters=10, stages=()),
         nodes={"fp32": {"Mul": 1, "Slice": 2, "Concat": 1, "Squeeze": 1}, "int32": {"Mul": 1}},
         files={MODEL: sha256(folder / MODEL)},
     )

@@ -68,7 +68,7 @@ def test_a_manifest_from_the_future_is_refused(bundle: Path) -> None:
         read_bundle(bundle)
 
 
-@pytest.mark.parametrize("version", [3, 1, 0, -1])
+@pytest.mark.parametrize("version", [3, 2, 1, 0, -1])
 def test_a_manifest_from_the_past_is_refused(bundle: Path, version: int) -> None:
     rewrite(bundle, schema_version=version)
     with pytest.raises(UserError, match=r"export the run again with: vexkd export RUN --out"):

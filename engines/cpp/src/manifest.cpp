@@ -12,6 +12,7 @@ namespace {
 
 constexpr size_t kMaxReason = 1000;  // bytes; a hostile manifest may have names of a megabyte
 constexpr double kMaxMetres = 1 << 20;
+constexpr double kMaxAmount = int64_t{1} << 40;  // of a cost
 constexpr const char* kPointColumns[] = {"x", "y", "z", "intensity", "age"};
 
 double metres(const Value& value) { return number(value, -kMaxMetres, kMaxMetres); }
@@ -185,11 +186,26 @@ bool read_accuracy(const Value& value) {
   return accepted;
 }
 
+void check_amount(const Value& value) { number(value, 0, kMaxAmount); }
+
+bool check_stage_cost(const Value& value) {
+  Object section(value, "StageCost");
+  text(section.at("stage"));
+  check_amount(section.at("gflops"));
+  each_entry(section.at("gmacs"), [](const std::string&, const Value& entry) { check_amount(entry); });
+  whole(section.at("parameters"), 0, INT64_MAX);
+  for (const char* key : {"megabytes", "weight_megabytes", "widest_megabytes"}) check_amount(section.at(key));
+  count(section.at("launches"));
+  section.finish();
+  return true;
+}
+
 void check_cost(const Value& value) {
   Object section(value, "Cost");
   number(section.at("gflops"));
   each_entry(section.at("gflops_by_operator"), [](const std::string&, const Value& entry) { number(entry); });
   whole(section.at("parameters"), 0, INT64_MAX);
+  list(section.at("stages"), 0, check_stage_cost);
   section.finish();
 }
 
