@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 import vexkd
 from vexkd.plugins.errors import UserError
 
-ABI_VERSION = 2
+ABI_VERSION = 3
 """VEXKD_ABI_VERSION of the headers this file was written for."""
 LIBRARY = f"libvexkd.so.{ABI_VERSION}"
 F32, F16 = 0, 1

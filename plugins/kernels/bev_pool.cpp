@@ -202,7 +202,7 @@ vexkd_status vexkd_bev_pool_cpu_workspace(vexkd_dtype dtype, const vexkd_bev_poo
   if (size == nullptr) return VEXKD_NULL_POINTER;
   const vexkd_status status = vexkd::check_bev_pool_shape(dtype, shape);
   if (status != VEXKD_OK) return status;
-  *size = vexkd::forward_bytes(*shape);
+  *size = vexkd::Scratch::anywhere(vexkd::forward_bytes(*shape));
   return VEXKD_OK;
 }
 
@@ -210,7 +210,7 @@ vexkd_status vexkd_bev_pool_backward_cpu_workspace(vexkd_dtype dtype, const vexk
   if (size == nullptr) return VEXKD_NULL_POINTER;
   const vexkd_status status = vexkd::check_bev_pool_shape(dtype, shape);
   if (status != VEXKD_OK) return status;
-  *size = vexkd::backward_bytes(*shape);
+  *size = vexkd::Scratch::anywhere(vexkd::backward_bytes(*shape));
   return VEXKD_OK;
 }
 
@@ -220,11 +220,11 @@ vexkd_status vexkd_bev_pool_cpu(const void* depth, const void* context, vexkd_dt
   using namespace vexkd;
   vexkd_status status = check_bev_pool_shape(dtype, shape);
   if (status != VEXKD_OK) return status;
-  const size_t needed = forward_bytes(*shape);
+  const size_t needed = Scratch::anywhere(forward_bytes(*shape));
   status = check_workspace(workspace, workspace_size, needed, true);
   if (status != VEXKD_OK) return status;
-  status = check_bev_pool(depth, context, dtype, points, starts, shape, bev,
-                          workspace_buffer(workspace, needed, VEXKD_CPU_ALIGNMENT));
+  status = check_bev_pool(depth, context, dtype, points, starts, shape, bev, VEXKD_PLANAR, VEXKD_PLANAR,
+                          workspace_buffer(workspace, needed));
   if (status != VEXKD_OK || shape->channels == 0) return status;
   Scratch scratch(workspace, needed);
   if (scratch.failed()) return VEXKD_OUT_OF_MEMORY;
@@ -265,11 +265,11 @@ vexkd_status vexkd_bev_pool_backward_cpu(const void* grad_bev, const void* depth
   using namespace vexkd;
   vexkd_status status = check_bev_pool_shape(dtype, shape);
   if (status != VEXKD_OK) return status;
-  const size_t needed = backward_bytes(*shape);
+  const size_t needed = Scratch::anywhere(backward_bytes(*shape));
   status = check_workspace(workspace, workspace_size, needed, true);
   if (status != VEXKD_OK) return status;
   status = check_bev_pool_backward(grad_bev, depth, context, dtype, points, starts, shape, grad_depth, grad_context,
-                                   workspace_buffer(workspace, needed, VEXKD_CPU_ALIGNMENT));
+                                   workspace_buffer(workspace, needed));
   if (status != VEXKD_OK) return status;
   Scratch scratch(workspace, needed);
   if (scratch.failed()) return VEXKD_OUT_OF_MEMORY;

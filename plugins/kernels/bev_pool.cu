@@ -53,8 +53,8 @@ struct PointList {
 // The first blocks check the list instead.
 template <typename T>
 __global__ void __launch_bounds__(kBlock)
-    channels_last(const T* __restrict__ from, int32_t channels, int32_t area, int32_t tiles, int64_t padded,
-                  PointList list, T* __restrict__ to) {
+    bev_pool_channels_last(const T* __restrict__ from, int32_t channels, int32_t area, int32_t tiles, int64_t padded,
+                           PointList list, T* __restrict__ to) {
   __shared__ T tile[kTransposeTile][kTransposeTile + 1];
   if (blockIdx.x < static_cast<unsigned>(list.checkers)) {
     if (blockIdx.y == 0) list.check(blockIdx.x);
@@ -84,13 +84,14 @@ __global__ void __launch_bounds__(kBlock)
 }
 
 template <typename T>
-void launch_channels_last(const void* from, int32_t planes, int32_t channels, int32_t area, int64_t padded,
-                          const PointList& checked, void* to, cudaStream_t stream) {
+vexkd_status launch_channels_last(const void* from, int32_t planes, int32_t channels, int32_t area, int64_t padded,
+                                  const PointList& checked, void* to, cudaStream_t stream) {
   const int64_t tiles = ceil_divide(area, kTransposeTile);
   const dim3 grid(static_cast<unsigned>(checked.checkers + planes * tiles),
                   limited(ceil_divide(padded, kTransposeTile)));
-  channels_last<<<grid, kBlock, 0, stream>>>(static_cast<const T*>(from), channels, area, static_cast<int32_t>(tiles),
-                                             padded, checked, static_cast<T*>(to));
+  bev_pool_channels_last<<<grid, kBlock, 0, stream>>>(
+      static_cast<const T*>(from), channels, area, static_cast<int32_t>(tiles), padded, checked, static_cast<T*>(to));
+  return launched();
 }
 
 struct PoolShape {
@@ -100,6 +101,7 @@ struct PoolShape {
   int64_t padded;  // channels of a channels-last row
   int32_t area;    // cells of a sample
   int32_t tiles;   // of kTileCells cells per sample
+  bool packed;     // the map, in VEXKD_PACKED8
 
   // Row of the channels-last context that a frustum point looks at.
   __device__ int64_t pixel_of(uint32_t point) const {
@@ -144,8 +146,8 @@ __device__ void gather(const T* __restrict__ depth, const T* __restrict__ contex
 }
 
 template <typename T>
-__global__ void __launch_bounds__(kBlock) pool(const T* __restrict__ depth, const T* __restrict__ context,
-                                               PointList list, PoolShape shape, T* __restrict__ bev) {
+__global__ void __launch_bounds__(kBlock) bev_pool_sum(const T* __restrict__ depth, const T* __restrict__ context,
+                                                       PointList list, PoolShape shape, T* __restrict__ bev) {
   constexpr int kPack = kVector<T>;
   __shared__ float sums_of[kSlice * kSumPitch];  // (channel, cell): written out with a warp's lanes on the cells
   __shared__ float heads[kBlock * kPack];        // per worker: its part of a cell that began in an earlier run
@@ -206,8 +208,13 @@ __global__ void __launch_bounds__(kBlock) pool(const T* __restrict__ depth, cons
     }
     __syncthreads();
 
+    if (shape.packed) {
+      store_packed(
+          tile_cells, slice, [&](int cell, int of) { return sums_of[of * kSumPitch + cell]; }, shape.padded,
+          bev + (sample * shape.area + first_cell) * shape.padded + first);
+    }
     const int lane = thread % kTileCells;
-    for (int i = thread / kTileCells; i < slice; i += kBlock / kTileCells) {
+    for (int i = thread / kTileCells; i < slice && !shape.packed; i += kBlock / kTileCells) {
       if (lane >= tile_cells) continue;
       store(sums_of[i * kSumPitch + lane],
             bev + (sample * shape.channels + first + i) * shape.area + first_cell + lane);
@@ -217,7 +224,8 @@ __global__ void __launch_bounds__(kBlock) pool(const T* __restrict__ depth, cons
 }
 
 // A warp per cell. Should a frustum point be listed twice, the last cell has it, whatever the order of the warps.
-__global__ void __launch_bounds__(kBlock) mark_cells(PointList list, int32_t frustum, int32_t* __restrict__ cells) {
+__global__ void __launch_bounds__(kBlock)
+    bev_pool_mark_cells(PointList list, int32_t frustum, int32_t* __restrict__ cells) {
   const int64_t cell = (int64_t{blockIdx.x} * kBlock + threadIdx.x) / 32;
   if (!list.is_table() || cell >= list.cells) return;
   const int2 range = list.entries_of(cell);
@@ -230,8 +238,9 @@ __global__ void __launch_bounds__(kBlock) mark_cells(PointList list, int32_t fru
 // 2^log_lanes threads per frustum point, at most a warp; the channels' sums meet in a fixed tree.
 template <typename T>
 __global__ void __launch_bounds__(kBlock)
-    depth_gradient(const T* __restrict__ grad_bev, const T* __restrict__ context, const int32_t* __restrict__ cells,
-                   PoolShape shape, int log_lanes, T* __restrict__ grad_depth) {
+    bev_pool_depth_gradient(const T* __restrict__ grad_bev, const T* __restrict__ context,
+                            const int32_t* __restrict__ cells, PoolShape shape, int log_lanes,
+                            T* __restrict__ grad_depth) {
   constexpr int kPack = kVector<T>;
   const int lanes = 1 << log_lanes;
   const int64_t point = (int64_t{blockIdx.x} * kBlock + threadIdx.x) >> log_lanes;
@@ -254,8 +263,9 @@ __global__ void __launch_bounds__(kBlock)
 // order.
 template <typename T>
 __global__ void __launch_bounds__(kBlock)
-    context_gradient(const T* __restrict__ grad_bev, const T* __restrict__ depth, const int32_t* __restrict__ cells,
-                     PoolShape shape, int32_t tiles, T* __restrict__ grad_context) {
+    bev_pool_context_gradient(const T* __restrict__ grad_bev, const T* __restrict__ depth,
+                              const int32_t* __restrict__ cells, PoolShape shape, int32_t tiles,
+                              T* __restrict__ grad_context) {
   constexpr int kPack = kVector<T>;
   __shared__ float sums_of[kSlice][kPixels + 1];
   const int thread = static_cast<int>(threadIdx.x);
@@ -294,7 +304,7 @@ __global__ void __launch_bounds__(kBlock)
   }
 }
 
-PoolShape pool_shape(const vexkd_bev_pool_shape& shape, vexkd_dtype dtype) {
+PoolShape pool_shape(const vexkd_bev_pool_shape& shape, vexkd_dtype dtype, vexkd_layout bev_layout) {
   const int32_t pixels = shape.feature_height * shape.feature_width, area = shape.height * shape.width;
   return {Divider(static_cast<uint32_t>(pixels)),
           Divider(static_cast<uint32_t>(shape.depths)),
@@ -302,7 +312,8 @@ PoolShape pool_shape(const vexkd_bev_pool_shape& shape, vexkd_dtype dtype) {
           shape.channels,
           padded_channels(dtype, shape.channels),
           area,
-          static_cast<int32_t>(ceil_divide(area, kTileCells))};
+          static_cast<int32_t>(ceil_divide(area, kTileCells)),
+          bev_layout == VEXKD_PACKED8};
 }
 
 PointList point_list(const int32_t* points, const int32_t* starts, const vexkd_bev_pool_shape& shape, int32_t* falls) {
@@ -311,66 +322,71 @@ PointList point_list(const int32_t* points, const int32_t* starts, const vexkd_b
   return {points, starts, falls, cells, shape.points, checkers};
 }
 
+// A packed context has the rows that are wanted already, padded to whole vectors: then only the list is checked.
 template <typename T>
-void forward(const void* depth, const void* context, const PointList& list, const vexkd_bev_pool_shape& sizes,
-             const PoolShape& shape, void* rows, void* bev, cudaStream_t stream) {
+vexkd_status forward(const void* depth, const void* context, const PointList& list, const vexkd_bev_pool_shape& sizes,
+                     const PoolShape& shape, bool packed, void* rows, void* bev, cudaStream_t stream) {
   const auto pixels = static_cast<int32_t>(sizes.feature_height * sizes.feature_width);
-  launch_channels_last<T>(context, sizes.views, sizes.channels, pixels, shape.padded, list, rows, stream);
+  const int32_t planes = packed ? 0 : sizes.views;
+  VEXKD_TRY(launch_channels_last<T>(context, planes, sizes.channels, pixels, shape.padded, list, rows, stream));
   const dim3 grid(static_cast<unsigned>(int64_t{sizes.batch} * shape.tiles),
                   limited(ceil_divide(sizes.channels, kSlice)));
-  pool<<<grid, kBlock, 0, stream>>>(static_cast<const T*>(depth), static_cast<const T*>(rows), list, shape,
-                                    static_cast<T*>(bev));
+  bev_pool_sum<<<grid, kBlock, 0, stream>>>(
+      static_cast<const T*>(depth), static_cast<const T*>(packed ? context : rows), list, shape, static_cast<T*>(bev));
+  return launched();
 }
 
 template <typename T>
-void backward(const void* grad_bev, const void* depth, const void* context, const PointList& list,
-              const vexkd_bev_pool_shape& sizes, const PoolShape& shape, const BevPoolBackwardWorkspace& plan,
-              void* grad_depth, void* grad_context, cudaStream_t stream) {
+vexkd_status backward(const void* grad_bev, const void* depth, const void* context, const PointList& list,
+                      const vexkd_bev_pool_shape& sizes, const PoolShape& shape, const BevPoolBackwardWorkspace& plan,
+                      void* grad_depth, void* grad_context, cudaStream_t stream) {
   const auto pixels = static_cast<int32_t>(sizes.feature_height * sizes.feature_width);
-  launch_channels_last<T>(grad_bev, sizes.batch, sizes.channels, shape.area, shape.padded, list, plan.grad_bev, stream);
-  mark_cells<<<blocks_for(list.cells * 32), kBlock, 0, stream>>>(list, shape.frustum, plan.cells);
+  VEXKD_TRY(launch_channels_last<T>(grad_bev, sizes.batch, sizes.channels, shape.area, shape.padded, list,
+                                    plan.grad_bev, stream));
+  bev_pool_mark_cells<<<blocks_for(list.cells * 32), kBlock, 0, stream>>>(list, shape.frustum, plan.cells);
+  VEXKD_TRY(launched());
   const auto* const gradient = static_cast<const T*>(plan.grad_bev);
   if (grad_depth != nullptr) {
-    launch_channels_last<T>(context, sizes.views, sizes.channels, pixels, shape.padded, {}, plan.context, stream);
+    VEXKD_TRY(
+        launch_channels_last<T>(context, sizes.views, sizes.channels, pixels, shape.padded, {}, plan.context, stream));
     int log_lanes = 0;
     while (log_lanes < 5 && (int64_t{kVector<T>} << log_lanes) < shape.padded) ++log_lanes;
-    depth_gradient<<<blocks_for(int64_t{shape.frustum} << log_lanes), kBlock, 0, stream>>>(
+    bev_pool_depth_gradient<<<blocks_for(int64_t{shape.frustum} << log_lanes), kBlock, 0, stream>>>(
         gradient, static_cast<const T*>(plan.context), plan.cells, shape, log_lanes, static_cast<T*>(grad_depth));
+    VEXKD_TRY(launched());
   }
   if (grad_context != nullptr) {
     const int64_t tiles = ceil_divide(pixels, kPixels);
     const dim3 grid(static_cast<unsigned>(sizes.views * tiles), limited(ceil_divide(sizes.channels, kSlice)));
-    context_gradient<<<grid, kBlock, 0, stream>>>(gradient, static_cast<const T*>(depth), plan.cells, shape,
-                                                  static_cast<int32_t>(tiles), static_cast<T*>(grad_context));
+    bev_pool_context_gradient<<<grid, kBlock, 0, stream>>>(gradient, static_cast<const T*>(depth), plan.cells, shape,
+                                                           static_cast<int32_t>(tiles), static_cast<T*>(grad_context));
+    VEXKD_TRY(launched());
   }
+  return VEXKD_OK;
 }
 
 }  // namespace
 }  // namespace vexkd::device
 
 vexkd_status vexkd_bev_pool_cuda(const void* depth, const void* context, vexkd_dtype dtype, const int32_t* points,
-                                 const int32_t* starts, const vexkd_bev_pool_shape* shape, void* bev, void* workspace,
+                                 const int32_t* starts, const vexkd_bev_pool_shape* shape, void* bev,
+                                 vexkd_layout context_layout, vexkd_layout bev_layout, void* workspace,
                                  size_t workspace_size, void* stream_pointer) {
   using namespace vexkd;
   using namespace vexkd::device;
-  vexkd_status status = check_bev_pool_shape(dtype, shape);
-  if (status != VEXKD_OK) return status;
+  VEXKD_TRY(check_bev_pool_shape(dtype, shape));
   const BevPoolWorkspace plan = plan_bev_pool(workspace, dtype, *shape);
-  status = check_workspace(workspace, workspace_size, plan.size, false);
-  if (status != VEXKD_OK) return status;
-  status = check_bev_pool(depth, context, dtype, points, starts, shape, bev,
-                          workspace_buffer(workspace, plan.size, VEXKD_CUDA_ALIGNMENT));
-  if (status != VEXKD_OK || shape->channels == 0) return status;
+  VEXKD_TRY(check_workspace(workspace, workspace_size, plan.size, false));
+  VEXKD_TRY(check_bev_pool(depth, context, dtype, points, starts, shape, bev, context_layout, bev_layout,
+                           workspace_buffer(workspace, plan.size)));
+  if (shape->channels == 0) return VEXKD_OK;
 
   const auto stream = static_cast<cudaStream_t>(stream_pointer);
-  const PoolShape sizes = pool_shape(*shape, dtype);
+  const PoolShape sizes = pool_shape(*shape, dtype, bev_layout);
   const PointList list = point_list(points, starts, *shape, plan.falls);
-  if (dtype == VEXKD_F16) {
-    forward<__half>(depth, context, list, *shape, sizes, plan.context, bev, stream);
-  } else {
-    forward<float>(depth, context, list, *shape, sizes, plan.context, bev, stream);
-  }
-  return launched();
+  const bool packed = context_layout == VEXKD_PACKED8;
+  const auto run = dtype == VEXKD_F16 ? forward<__half> : forward<float>;
+  return run(depth, context, list, *shape, sizes, packed, plan.context, bev, stream);
 }
 
 vexkd_status vexkd_bev_pool_backward_cuda(const void* grad_bev, const void* depth, const void* context,
@@ -379,29 +395,21 @@ vexkd_status vexkd_bev_pool_backward_cuda(const void* grad_bev, const void* dept
                                           void* workspace, size_t workspace_size, void* stream_pointer) {
   using namespace vexkd;
   using namespace vexkd::device;
-  vexkd_status status = check_bev_pool_shape(dtype, shape);
-  if (status != VEXKD_OK) return status;
+  VEXKD_TRY(check_bev_pool_shape(dtype, shape));
   const BevPoolBackwardWorkspace plan = plan_bev_pool_backward(workspace, dtype, *shape);
-  status = check_workspace(workspace, workspace_size, plan.size, false);
-  if (status != VEXKD_OK) return status;
-  status = check_bev_pool_backward(grad_bev, depth, context, dtype, points, starts, shape, grad_depth, grad_context,
-                                   workspace_buffer(workspace, plan.size, VEXKD_CUDA_ALIGNMENT));
-  if (status != VEXKD_OK) return status;
+  VEXKD_TRY(check_workspace(workspace, workspace_size, plan.size, false));
+  VEXKD_TRY(check_bev_pool_backward(grad_bev, depth, context, dtype, points, starts, shape, grad_depth, grad_context,
+                                    workspace_buffer(workspace, plan.size)));
 
   const auto stream = static_cast<cudaStream_t>(stream_pointer);
-  const PoolShape sizes = pool_shape(*shape, dtype);
+  const PoolShape sizes = pool_shape(*shape, dtype, VEXKD_PLANAR);
   const auto frustum = static_cast<size_t>(sizes.frustum);
   if (shape->channels == 0) {  // grad_context has no elements, grad_depth is an empty sum
     if (grad_depth == nullptr) return VEXKD_OK;
     return done(cudaMemsetAsync(grad_depth, 0, frustum * dtype_size(dtype), stream));
   }
-  status = done(cudaMemsetAsync(plan.cells, 0xFF, frustum * sizeof(int32_t), stream));  // -1: no cell
-  if (status != VEXKD_OK) return status;
+  VEXKD_TRY(done(cudaMemsetAsync(plan.cells, 0xFF, frustum * sizeof(int32_t), stream)));  // -1: no cell
   const PointList list = point_list(points, starts, *shape, plan.falls);
-  if (dtype == VEXKD_F16) {
-    backward<__half>(grad_bev, depth, context, list, *shape, sizes, plan, grad_depth, grad_context, stream);
-  } else {
-    backward<float>(grad_bev, depth, context, list, *shape, sizes, plan, grad_depth, grad_context, stream);
-  }
-  return launched();
+  const auto run = dtype == VEXKD_F16 ? backward<__half> : backward<float>;
+  return run(grad_bev, depth, context, list, *shape, sizes, plan, grad_depth, grad_context, stream);
 }

@@ -8,10 +8,14 @@
 
 namespace vexkd {
 
-// Hands out aligned parts of a workspace in order; with a null base it only counts. Saturates instead of overflowing.
+// Hands out aligned parts of a workspace that may lie anywhere, in order; with a null base it only counts. Saturates
+// instead of overflowing.
 class WorkspaceParts {
  public:
-  explicit WorkspaceParts(void* base) : base_(static_cast<char*>(base)) {}
+  explicit WorkspaceParts(void* base) {
+    const size_t beyond = reinterpret_cast<uintptr_t>(base) % VEXKD_CUDA_ALIGNMENT;
+    base_ = static_cast<char*>(base) + (beyond == 0 ? 0 : VEXKD_CUDA_ALIGNMENT - beyond);
+  }
 
   template <typename T>
   T* take(size_t count) {
@@ -26,7 +30,11 @@ class WorkspaceParts {
     return base_ == nullptr || size_ == SIZE_MAX ? nullptr : reinterpret_cast<T*>(base_ + offset);
   }
 
-  size_t size() const { return size_; }
+  // Bytes of all parts, and of the way to the first aligned one.
+  size_t size() const {
+    constexpr size_t kPadding = VEXKD_CUDA_ALIGNMENT - 1;
+    return size_ == 0 || size_ > SIZE_MAX - kPadding ? size_ : size_ + kPadding;
+  }
 
  private:
   char* base_;

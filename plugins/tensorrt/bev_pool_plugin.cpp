@@ -31,9 +31,9 @@ vexkd_bev_pool_shape shape_of(BevSize const& size, Input const* inputs) noexcept
 
 BevPoolPlugin::Tensors BevPoolPlugin::tensors() const noexcept {
   return {TensorRule{"depth", Element::kReal, {"V", "D", "h", "w"}},
-          TensorRule{"context", Element::kReal, {"V", "C", "h", "w"}}, TensorRule{"points", Element::kInt, {"K"}},
+          TensorRule{"context", Element::kReal, {"V", "C", "h", "w"}, true}, TensorRule{"points", Element::kInt, {"K"}},
           TensorRule{"starts", Element::kInt, {attributes_.cells() + 1}},
-          TensorRule{"bev", Element::kReal, attributes_.map("C")}};
+          TensorRule{"bev", Element::kReal, attributes_.map("C"), true}};
 }
 
 vexkd_status BevPoolPlugin::workspace(Input const* inputs, size_t* size) const noexcept {
@@ -41,12 +41,12 @@ vexkd_status BevPoolPlugin::workspace(Input const* inputs, size_t* size) const n
   return vexkd_bev_pool_cuda_workspace(dtype_of(inputs[kDepth].type), &shape, size);
 }
 
-vexkd_status BevPoolPlugin::run(Input const* inputs, trt::PluginTensorDesc const*, void const* const* from,
+vexkd_status BevPoolPlugin::run(Input const* inputs, trt::PluginTensorDesc const* outputs, void const* const* from,
                                 void* const* to, void* workspace, size_t size, CudaStream stream) const noexcept {
   vexkd_bev_pool_shape const shape = shape_of(attributes_, inputs);
   return vexkd_bev_pool_cuda(from[kDepth], from[kContext], dtype_of(inputs[kDepth].type),
                              static_cast<int32_t const*>(from[kPoints]), static_cast<int32_t const*>(from[kStarts]),
-                             &shape, to[0], workspace, size, stream);
+                             &shape, to[0], inputs[kContext].layout, layout_of(outputs[0]), workspace, size, stream);
 }
 
 }  // namespace vexkd

@@ -66,7 +66,7 @@ inline vexkd_dtype dtype_of(trt::DataType type) noexcept {
 }
 
 inline vexkd_layout layout_of(trt::PluginTensorDesc const& tensor) noexcept {
-  return tensor.format == trt::TensorFormat::kHWC8 ? VEXKD_PACKED8 : VEXKD_PLANAR;
+  return tensor.format == trt::TensorFormat::kLINEAR ? VEXKD_PLANAR : VEXKD_PACKED8;
 }
 
 /// True if a kernel succeeded; else the reason is logged.

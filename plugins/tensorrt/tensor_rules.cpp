@@ -94,6 +94,16 @@ char const* name_of(trt::DataType type) noexcept {
   return index < std::size(kNames) ? kNames[index] : "an unknown type";
 }
 
+// Formats of a map in FP16. TensorRT weighs kLINEAR against kHWC8. TensorRT-RTX takes kLINEAR wherever it may and then
+// transposes the map for the convolution beside it; from and to kHWC8 it copies; only kHWC, the same bytes where the
+// channels are whole vectors, it hands on as it is, and so there it is offered alone.
+bool supports_map(trt::PluginTensorDesc const& map) noexcept {
+  constexpr int64_t kVector = 8;
+  int64_t const channels = map.dims.nbDims == 4 ? map.dims.d[1] : -1;
+  if (is_tensorrt_rtx() && channels > 0 && channels % kVector == 0) return map.format == trt::TensorFormat::kHWC;
+  return map.format == trt::TensorFormat::kLINEAR || map.format == trt::TensorFormat::kHWC8;
+}
+
 bool is_real(trt::DataType type) noexcept { return type == trt::DataType::kFLOAT || type == trt::DataType::kHALF; }
 
 }  // namespace
@@ -161,9 +171,10 @@ bool OperatorRules::accept_shapes(trt::Dims const* shapes, bool all_known) const
 bool OperatorRules::support(int32_t position, trt::DynamicPluginTensorDesc const* given) const noexcept {
   TensorRule const& rule = tensors[position];
   trt::DataType const type = given[position].desc.type;
-  trt::TensorFormat const format = given[position].desc.format;
-  bool const packed = format == trt::TensorFormat::kHWC8 && rule.packs && type == trt::DataType::kHALF;
-  if (format != trt::TensorFormat::kLINEAR && !packed) return false;
+  bool const packs = rule.packs && type == trt::DataType::kHALF;
+  if (packs ? !supports_map(given[position].desc) : given[position].desc.format != trt::TensorFormat::kLINEAR) {
+    return false;
+  }
   switch (rule.element) {
     case Element::kReal:
       return is_real(type) && type == given[first_real()].desc.type;

@@ -36,7 +36,7 @@ struct TensorRule {
   char const* name;
   Element element;
   Shape shape;
-  bool packs = false;  ///< in FP16, VEXKD_PACKED8 (kHWC8) as well as VEXKD_PLANAR
+  bool packs = false;  ///< in FP16, VEXKD_PACKED8 as well as VEXKD_PLANAR
 };
 
 /// The rules of one operator: its inputs, then its outputs.

@@ -3,9 +3,10 @@
 import functools
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from vexkd.engines.tensorrt_flavour import Flavour, Messages, is_installed, load_flavour, load_plugins
 from vexkd.plugins.library import find_library
@@ -121,6 +122,74 @@ def test_every_node_becomes_a_plugin_layer_of_an_engine(operator: str, precision
     assert build.parsed, build.messages.lines
     assert build.plugins == sorted(node.name for node in graph.graph.node if node.domain == "vexkd")
     assert build.engine, build.messages.lines
+
+
+def convolve(name: str, given: str, made: str, channels: tuple[int, int]) -> tuple[onnx.NodeProto, onnx.TensorProto]:
+    """A 3 x 3 convolution in FP16 and its weights."""
+    weights = np.random.default_rng(0).normal(size=(channels[1], channels[0], 3, 3)).astype(np.float16)
+    made_node = helper.make_node("Conv", [given, f"{name}_w"], [made], name=name, pads=[1, 1, 1, 1])
+    return made_node, numpy_helper.from_array(weights, f"{name}_w")
+
+
+def layer_lines(graph: onnx.ModelProto) -> list[str]:
+    """The layers of an engine in the order they run, as the builder lists them in its log.
+
+    The inspector needs a deserialised engine, which needs a GPU.
+    """
+    trt = flavour().trt
+
+    class Log(trt.ILogger):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.lines: list[str] = []
+
+        def log(self, severity: Any, message: str) -> None:
+            self.lines += message.splitlines()
+
+    log = Log()
+    builder = trt.Builder(log)
+    network = builder.create_network(0)
+    parser = trt.OnnxParser(network, log)
+    assert parser.parse(graph.SerializeToString()), log.lines
+    config = builder.create_builder_config()
+    config.num_compute_capabilities = 1
+    config.set_compute_capability(trt.ComputeCapability.SM89, 0)
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+    assert builder.build_serialized_network(network, config) is not None, log.lines
+    return [line for line in log.lines if line.startswith("Name: ")]
+
+
+def kinds(lines: list[str]) -> list[str]:
+    """LayerType of each layer that computes; kgen is a kernel that TensorRT writes itself, as transpositions are."""
+    found = [line.split("LayerType: ")[1].split(",")[0] for line in lines]
+    return [kind for kind in found if kind not in ("signal", "wait")]
+
+
+def test_no_layer_stands_between_pillar_max_and_a_convolution() -> None:
+    width, size = 64, (1, 64, 128, 128)
+    plugin = node("PillarMax", ["features", "cells"], ["map"], height=128, width=128)
+    conv, weights = convolve("conv", "map", "out", (width, width))
+    inputs = [tensor("features", TensorProto.FLOAT16, [POINTS, width]), tensor("cells", TensorProto.INT32, [POINTS])]
+    graph = model([plugin, conv], inputs, [tensor("out", TensorProto.FLOAT16, list(size))])
+    graph.graph.initializer.append(weights)
+    # The last is the transposition to the network's own output, which is planar.
+    assert kinds(layer_lines(graph)) == ["custom_layer", "correlation", "kgen"]
+
+
+def test_no_layer_stands_between_bev_pool_and_the_convolutions_before_and_behind_it() -> None:
+    features = [VIEWS, 64, 16, 44]
+    before, before_weights = convolve("before", "image", "context", (64, 80))
+    behind, behind_weights = convolve("behind", "map", "out", (80, 64))
+    plugin = node("BevPool", ["depth", "context", "frustum", "starts"], ["map"], height=128, width=128)
+    inputs = [
+        tensor("image", TensorProto.FLOAT16, features),
+        tensor("depth", TensorProto.FLOAT16, [VIEWS, DEPTHS, 16, 44]),
+        tensor("frustum", TensorProto.INT32, [1000]),
+        tensor("starts", TensorProto.INT32, [128 * 128 + 1]),
+    ]
+    graph = model([before, plugin, behind], inputs, [tensor("out", TensorProto.FLOAT16, [1, 64, 128, 128])])
+    graph.graph.initializer.extend([before_weights, behind_weights])
+    assert kinds(layer_lines(graph)) == ["kgen", "correlation", "custom_layer", "correlation", "kgen"]
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])

@@ -21,8 +21,11 @@ using std::isfinite;
 typedef int cudaError_t;
 typedef struct CUstream_st* cudaStream_t;
 constexpr cudaError_t cudaSuccess = 0;
-inline cudaError_t cudaGetLastError() { return cudaSuccess; }
-inline const char* cudaGetErrorName(cudaError_t) { return "cudaSuccess"; }
+constexpr cudaError_t cudaErrorInvalidConfiguration = 9;
+inline cudaError_t cudaGetLastError() { return emulation::take_error(); }
+inline const char* cudaGetErrorName(cudaError_t error) {
+  return error == cudaSuccess ? "cudaSuccess" : "cudaErrorInvalidConfiguration";
+}
 inline cudaError_t cudaMemsetAsync(void* data, int value, size_t size, cudaStream_t) {
   std::memset(data, value, size);
   return cudaSuccess;

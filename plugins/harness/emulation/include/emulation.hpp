@@ -23,6 +23,9 @@ extern Place place;
 /// Run `thread` once for every thread of every block.
 void launch(dim3 grid, unsigned threads, std::function<void()> const& thread);
 
+/// The error of the last launch, which is forgotten; 0 for none.
+int take_error();
+
 /// Wait for all threads of the block; ends the program if some never come.
 void block_barrier();
 
