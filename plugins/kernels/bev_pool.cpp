@@ -59,7 +59,7 @@ struct Sizes {
         frustum(int64_t{shape.views} * shape.depths * pixels),
         cells(int64_t{shape.height} * shape.width),
         all_cells(cells * shape.batch),
-        padded(padded_channels(shape.channels)),
+        padded(whole_lanes(shape.channels)),
         bins(pixels * shape.depths) {}
   int64_t pixels, frustum, cells, all_cells, padded, bins;
 };
@@ -126,11 +126,11 @@ struct Forward {
 };
 
 size_t forward_bytes(const vexkd_bev_pool_shape& s) {
-  return Scratch::block_bytes(product({s.views, s.feature_height, s.feature_width, padded_channels(s.channels), 4}));
+  return Scratch::block_bytes(product({s.views, s.feature_height, s.feature_width, whole_lanes(s.channels), 4}));
 }
 
 size_t backward_bytes(const vexkd_bev_pool_shape& s) {
-  const size_t gradient = product({s.batch, s.height, s.width, padded_channels(s.channels), 4});
+  const size_t gradient = product({s.batch, s.height, s.width, whole_lanes(s.channels), 4});
   const size_t cell_of = product({s.views, s.depths, s.feature_height, s.feature_width, 4});
   return saturating_add(forward_bytes(s),
                         saturating_add(Scratch::block_bytes(gradient), Scratch::block_bytes(cell_of)));
