@@ -9,6 +9,7 @@ import onnx
 from vexkd.engines.gpu import find_gpus
 from vexkd.engines.manifest import Engine
 from vexkd.engines.tensorrt_flavour import INSTALL, Flavour, Messages, is_installed, load_flavour, load_plugins
+from vexkd.export.engine_graph import engine_graph
 from vexkd.export.operators import DOMAIN
 from vexkd.plugins.errors import UserError
 from vexkd.plugins.files import sha256
@@ -102,7 +103,7 @@ def build_engine(model: Path, library: Path, target: str) -> Build:
     builder = trt.Builder(messages.logger)
     network = builder.create_network(_strongly_typed(trt))
     parser = trt.OnnxParser(network, messages.logger)
-    if not parser.parse(model.read_bytes()):
+    if not parser.parse(engine_graph(model)):
         reasons = "; ".join(parser.get_error(i).desc() for i in range(parser.num_errors)) or messages.last()
         raise UserError(f"{flavour.name} {flavour.version} cannot read {model}: {' '.join(reasons.split())}")
     layers = _plugin_layers(network, trt)

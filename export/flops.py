@@ -4,8 +4,9 @@ What counts: a multiplication and an addition are one each. Convolutions and mat
 bilinear sampling and resizing (4 products and 3 sums per value, and the weights' product), element-wise arithmetic,
 activations and comparisons (1 per value), softmax and layer normalisation (5 and 8 per value), pooling and reductions
 (1 per value read), and our operators: ``Voxelize`` 40 per point of the capacity, ``PillarMax`` 1 per feature,
-``BevPool`` 2 per frustum point and channel, ``PrepareImages`` 13 per value (sampling and normalisation). What does not: moving, casting, gathering and sorting data. Where other
-tools count multiply-adds (MACs), their figure is half of this one's.
+``BevPool`` 2 per frustum point and channel, ``PrepareImages`` 13 per value (sampling and normalisation). What does
+not: moving, casting, gathering and sorting data. Where other tools count multiply-adds (MACs), their figure is half of
+this one's.
 """
 
 import math

@@ -81,6 +81,13 @@ inline vexkd_status check_dtype(vexkd_dtype dtype) {
   return dtype == VEXKD_F32 || dtype == VEXKD_F16 ? VEXKD_OK : VEXKD_INVALID_ARGUMENT;
 }
 
+constexpr int64_t kPackedChannels = 8;  // of one pixel's pack in VEXKD_PACKED8
+
+inline vexkd_status check_layout(vexkd_layout layout, vexkd_dtype dtype) {
+  const bool known = layout == VEXKD_PLANAR || (layout == VEXKD_PACKED8 && dtype == VEXKD_F16);
+  return known ? VEXKD_OK : VEXKD_INVALID_ARGUMENT;
+}
+
 // A valid grid as types.h defines it.
 vexkd_status check_grid(const vexkd_grid* grid);
 
@@ -128,7 +135,8 @@ ResizedSize resized_size(const vexkd_image_shape& shape);
 vexkd_status check_image_sides(const vexkd_image_shape& shape);
 // Looks at mean and deviation, which lie in host memory.
 vexkd_status check_image_preparation(const uint8_t* images, const vexkd_image_shape* shape, const float* mean,
-                                     const float* deviation, vexkd_dtype dtype, const void* prepared);
+                                     const float* deviation, vexkd_dtype dtype, vexkd_layout layout,
+                                     const void* prepared);
 
 }  // namespace vexkd
 

@@ -68,8 +68,8 @@ vexkd_status BevPoolPlugin::workspace(Input const* inputs, size_t* size) const n
   return vexkd_bev_pool_cuda_workspace(dtype_of(inputs[kDepth].type), &shape, size);
 }
 
-vexkd_status BevPoolPlugin::run(Input const* inputs, void const* const* from, void* const* to, void* workspace,
-                                size_t size, CudaStream stream) const noexcept {
+vexkd_status BevPoolPlugin::run(Input const* inputs, trt::PluginTensorDesc const*, void const* const* from,
+                                void* const* to, void* workspace, size_t size, CudaStream stream) const noexcept {
   vexkd_bev_pool_shape const shape = shape_of(attributes_, inputs);
   return vexkd_bev_pool_cuda(from[kDepth], from[kContext], dtype_of(inputs[kDepth].type),
                              static_cast<int32_t const*>(from[kPoints]), static_cast<int32_t const*>(from[kStarts]),

@@ -18,8 +18,8 @@ class BevPoolPlugin final : public OperatorPlugin<BevPoolPlugin, BevSize, 4, 1> 
   static bool supports(int32_t position, trt::DynamicPluginTensorDesc const* tensors) noexcept;
   bool fits(Input const* inputs) const noexcept;
   vexkd_status workspace(Input const* inputs, size_t* size) const noexcept;
-  vexkd_status run(Input const* inputs, void const* const* from, void* const* to, void* workspace, size_t size,
-                   CudaStream stream) const noexcept;
+  vexkd_status run(Input const* inputs, trt::PluginTensorDesc const* outputs, void const* const* from, void* const* to,
+                   void* workspace, size_t size, CudaStream stream) const noexcept;
 };
 
 using BevPoolCreator = OperatorCreator<BevPoolPlugin, BevSize>;

@@ -40,8 +40,8 @@ vexkd_status PillarMaxPlugin::workspace(Input const* inputs, size_t* size) const
                                          size);
 }
 
-vexkd_status PillarMaxPlugin::run(Input const* inputs, void const* const* from, void* const* to, void* workspace,
-                                  size_t size, CudaStream stream) const noexcept {
+vexkd_status PillarMaxPlugin::run(Input const* inputs, trt::PluginTensorDesc const*, void const* const* from,
+                                  void* const* to, void* workspace, size_t size, CudaStream stream) const noexcept {
   Input const& features = inputs[kFeatures];
   return vexkd_pillar_max_cuda(from[kFeatures], dtype_of(features.type), static_cast<int32_t const*>(from[kCells]),
                                to_size(features.dims.d[0]), to_size(features.dims.d[1]), 1, attributes_.height,

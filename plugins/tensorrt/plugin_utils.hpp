@@ -72,6 +72,15 @@ inline vexkd_dtype dtype_of(trt::DataType type) noexcept {
   return type == trt::DataType::kHALF ? VEXKD_F16 : VEXKD_F32;
 }
 
+/// FP16 with the channels of a position side by side, eight at a time: VEXKD_PACKED8.
+inline bool is_packed(trt::PluginTensorDesc const& tensor) noexcept {
+  return tensor.format == trt::TensorFormat::kHWC8 && tensor.type == trt::DataType::kHALF;
+}
+
+inline vexkd_layout layout_of(trt::PluginTensorDesc const& tensor) noexcept {
+  return is_packed(tensor) ? VEXKD_PACKED8 : VEXKD_PLANAR;
+}
+
 /// True if a kernel succeeded; else the reason is logged.
 inline bool succeeded(char const* operation, vexkd_status status) noexcept {
   if (status == VEXKD_OK) return true;
@@ -100,14 +109,15 @@ struct Input {
 /// `Attributes` owns the values of the operator's fields and offers `fields()`, descriptions that point into itself, so
 /// every clone describes its own copy. `Derived` adds, as public members:
 ///   kName, kSignature (for messages)
-///   static void output_types(trt::DataType const* inputs, trt::DataType* outputs)
+///   void output_types(trt::DataType const* inputs, trt::DataType* outputs) const        these two may be static
 ///   bool output_shapes(trt::DimsExprs const* inputs, trt::DimsExprs* outputs, trt::IExprBuilder& builder) const
-///   static bool supports(int32_t position, trt::DynamicPluginTensorDesc const* tensors)
+///   bool supports(int32_t position, trt::DynamicPluginTensorDesc const* tensors) const
 ///   bool fits(Input const* inputs) const             the shapes are those of a valid call
 ///   vexkd_status workspace(Input const* inputs, size_t* size) const
 ///       each tensor may have its largest shape by itself, so they need not fit each other
-///   vexkd_status run(Input const* inputs, void const* const* from, void* const* to, void* workspace, size_t size,
-///                    CudaStream stream) const        only for shapes that fit
+///   vexkd_status run(Input const* inputs, trt::PluginTensorDesc const* outputs, void const* const* from,
+///                    void* const* to, void* workspace, size_t size, CudaStream stream) const
+///       only for shapes that fit
 template <class Derived, class Attributes, int32_t kInputs, int32_t kOutputs>
 class OperatorPlugin : public trt::IPluginV3,
                        public trt::IPluginV3OneCore,
@@ -149,7 +159,7 @@ class OperatorPlugin : public trt::IPluginV3,
   int32_t getOutputDataTypes(trt::DataType* outputs, int32_t output_count, trt::DataType const* inputs,
                              int32_t input_count) const noexcept override {
     if (!whole(inputs, input_count, outputs, output_count)) return -1;
-    Derived::output_types(inputs, outputs);
+    self().output_types(inputs, outputs);
     return 0;
   }
 
@@ -162,7 +172,7 @@ class OperatorPlugin : public trt::IPluginV3,
   bool supportsFormatCombination(int32_t position, trt::DynamicPluginTensorDesc const* tensors, int32_t input_count,
                                  int32_t output_count) noexcept override {
     if (!whole(tensors, input_count, tensors, output_count)) return false;
-    return position >= 0 && position < kInputs + kOutputs && Derived::supports(position, tensors);
+    return position >= 0 && position < kInputs + kOutputs && self().supports(position, tensors);
   }
 
   size_t getWorkspaceSize(trt::DynamicPluginTensorDesc const* tensors, int32_t input_count,
@@ -179,14 +189,14 @@ class OperatorPlugin : public trt::IPluginV3,
                        [&](Input const* inputs) { return self().fits(inputs) ? 0 : refuse(); });
   }
 
-  int32_t enqueue(trt::PluginTensorDesc const* tensors, trt::PluginTensorDesc const*, void const* const* from,
+  int32_t enqueue(trt::PluginTensorDesc const* tensors, trt::PluginTensorDesc const* outputs, void const* const* from,
                   void* const* to, void* workspace, CudaStream stream) noexcept override {
-    if (tensors == nullptr || from == nullptr || to == nullptr) return -1;
+    if (tensors == nullptr || outputs == nullptr || from == nullptr || to == nullptr) return -1;
     return with_inputs([&](int32_t i) { return Input{tensors[i].dims, tensors[i].type}; },
                        [&](Input const* inputs) {
                          if (!self().fits(inputs)) return refuse();
                          vexkd_status const status =
-                             self().run(inputs, from, to, workspace, workspace_size(inputs), stream);
+                             self().run(inputs, outputs, from, to, workspace, workspace_size(inputs), stream);
                          return succeeded(Derived::kName, status) ? 0 : -1;
                        });
   }

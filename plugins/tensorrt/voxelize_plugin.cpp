@@ -56,8 +56,8 @@ vexkd_status VoxelizePlugin::workspace(Input const* inputs, size_t* size) const 
   return vexkd_voxelize_cuda_workspace(1, capacity_of(inputs), &grid, size);
 }
 
-vexkd_status VoxelizePlugin::run(Input const* inputs, void const* const* from, void* const* to, void* workspace,
-                                 size_t size, CudaStream stream) const noexcept {
+vexkd_status VoxelizePlugin::run(Input const* inputs, trt::PluginTensorDesc const*, void const* const* from,
+                                 void* const* to, void* workspace, size_t size, CudaStream stream) const noexcept {
   vexkd_grid const grid = grid_of(attributes_);
   return vexkd_voxelize_cuda(static_cast<float const*>(from[kPoints]), static_cast<int32_t const*>(from[kCount]), 1,
                              capacity_of(inputs), &grid, VEXKD_F32, to[0], static_cast<int32_t*>(to[1]), workspace,

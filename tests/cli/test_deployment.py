@@ -128,7 +128,7 @@ def test_doctor_fails_where_something_essential_is_broken(
     from vexkd.plugins.errors import UserError
 
     def broken() -> None:
-        raise UserError("libvexkd.so.2 has ABI version 9")
+        raise UserError("libvexkd.so.3 has ABI version 9")
 
     monkeypatch.setattr(doctor, "kernels", broken)
     assert call("doctor") == 1

@@ -124,7 +124,7 @@ def prepare_images() -> Arguments:
     return Arguments(
         "vexkd_prepare_images_cpu",
         images=np.zeros((2, 6, 8, 3), np.uint8), shape=ImageShape(2, 6, 8, 3, 4), mean=f32(3),
-        deviation=np.ones(3, np.float32), dtype=0, prepared=f32(2, 3, 3, 4), threads=2,
+        deviation=np.ones(3, np.float32), dtype=0, layout=0, prepared=f32(2, 3, 3, 4), threads=2,
     )  # fmt: skip
 
 
