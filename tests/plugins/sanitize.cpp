@@ -198,6 +198,12 @@ void prepare_images(int32_t threads) {
   Array<float> prepared(static_cast<size_t>(shape.views) * shape.height * shape.width * 3);
   EXPECT(vexkd_prepare_images_cpu(images, &shape, mean, deviation, VEXKD_F32, VEXKD_PLANAR, prepared, threads) ==
          VEXKD_OK);
+  struct alignas(16) Pixel {
+    uint16_t channels[8];
+  };
+  Array<Pixel> packed(static_cast<size_t>(shape.views) * shape.height * shape.width);
+  EXPECT(vexkd_prepare_images_cpu(images, &shape, mean, deviation, VEXKD_F16, VEXKD_PACKED8, packed, threads) ==
+         VEXKD_OK);
 }
 
 void camera_rays() {
