@@ -172,7 +172,7 @@ class GpuBench:
             bev = self.empty(1, *size, dtype=dtype)
             shape = BevPoolShape(*depth_shape, channels, len(points), 1, side, side)
             ours = self.kernels.prepare(
-                "bev_pool", (code, shape), depth, context, code, points, starts, shape, bev
+                "bev_pool", (code, shape), depth, context, code, points, starts, shape, bev, 0, 0
             )  # fmt: skip
             ours()
             intervals = IntervalPool(self.baselines, depth, context, points, starts, side * side)
@@ -234,7 +234,7 @@ class GpuBench:
             rows = learned.to(self.device)
             sizes = (n, 64, 1, grid.height, grid.width)
             ours = self.kernels.prepare(
-                "pillar_max", (code, *sizes, 0), rows, code, device_cells, *sizes, bev, None
+                "pillar_max", (code, *sizes, 0), rows, code, device_cells, *sizes, bev, None, 0
             )  # fmt: skip
             ours()
             assert np.array_equal(bev.cpu().numpy(), expected), "pillar_max differs from the CPU"

@@ -154,7 +154,10 @@ def BevPool(depth, context, points, starts, height: int, width: int):
     running = op.CumSum(wide, op.Constant(value_int=0), exclusive=1)
     bounds = op.Clip(op.Cast(starts, to=onnx.TensorProto.INT64), op.Constant(value_int=0), op.Squeeze(op.Shape(points)))
     first = op.Slice(bounds, zero, cells_of_grid, zero)
-    last = op.Max(op.Slice(bounds, one, op.Add(cells_of_grid, one), zero), first)
+    last = op.Slice(bounds, one, op.Add(cells_of_grid, one), zero)
+    # Row starts that fall somewhere are no table: every cell is empty.
+    falls = op.Less(op.ReduceMin(op.Sub(last, first), keepdims=0), op.Constant(value_int=0))
+    last = op.Where(falls, first, last)
     sums = op.Sub(op.Gather(running, last), op.Gather(running, first))
     shape = op.Concat(one, channels, h, w, axis=0)
     return op.CastLike(op.Reshape(op.Transpose(op.Cast(sums, to=onnx.TensorProto.FLOAT), perm=[1, 0]), shape), context)

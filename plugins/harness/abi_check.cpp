@@ -33,6 +33,7 @@ SAME_VALUE(DataType, kINT64);
 SAME_SIZE(TensorFormat);
 SAME_VALUE(TensorFormat, kLINEAR);
 SAME_VALUE(TensorFormat, kHWC8);
+SAME_VALUE(TensorFormat, kHWC);
 
 SAME_SIZE(PluginFieldType);
 SAME_VALUE(PluginFieldType, kFLOAT16);

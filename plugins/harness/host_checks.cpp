@@ -1,4 +1,5 @@
 // What can be checked without touching device memory.
+#include <algorithm>
 #include <climits>
 #include <cmath>
 #include <cstring>
@@ -147,7 +148,7 @@ void image_fields_refused(Libraries const& libraries) {
   require(refused(with(4, size("dtype", &sizes[1]))), "takes an unknown dtype");
 }
 
-// Every type at every position, all else right: only the types of the signature pass, and only linear layout.
+// Every type at every position, all else right: only the types of the signature pass, linear or, as FP16 maps, packed.
 void formats(Libraries const& libraries) {
   for (char const* name : kNames) {
     int32_t const inputs = input_count(name);
@@ -166,9 +167,15 @@ void formats(Libraries const& libraries) {
           bool const got = made.build->supportsFormatCombination(position, tensors.data(), inputs, outputs);
           require(got == expected, std::string(name) + ": type " + std::to_string(static_cast<int32_t>(type)) +
                                        " at position " + std::to_string(position));
-          tensors[position].desc.format = static_cast<TensorFormat>(1);
-          require(!made.build->supportsFormatCombination(position, tensors.data(), inputs, outputs),
-                  std::string(name) + " takes a layout that is not linear");
+          // Maps of FP16 may be packed, nothing else.
+          bool const map = std::strcmp(name, "PillarMax") == 0 ? position == 2 : position == 1 || position == 4;
+          bool const packs = map && std::strcmp(name, "Voxelize") != 0 && expected && type == DataType::kHALF;
+          for (int32_t format = 1; format < 13; ++format) {
+            tensors[position].desc.format = static_cast<TensorFormat>(format);
+            bool const takes = made.build->supportsFormatCombination(position, tensors.data(), inputs, outputs);
+            require(takes == (packs && format == static_cast<int32_t>(TensorFormat::kHWC8)),
+                    std::string(name) + ": format " + std::to_string(format) + " at " + std::to_string(position));
+          }
         }
       }
       std::vector<DynamicPluginTensorDesc> const tensors = tensors_of(name, real);
@@ -177,18 +184,6 @@ void formats(Libraries const& libraries) {
       require(!made.build->supportsFormatCombination(0, nullptr, inputs, outputs), "null tensors");
       require(!made.build->supportsFormatCombination(0, tensors.data(), inputs + 1, outputs), "too many inputs");
     }
-  }
-}
-
-// Images alone may leave packed, in FP16; bytes never come so.
-void packed_images(Libraries const& libraries) {
-  for (DataType real : {DataType::kFLOAT, DataType::kHALF}) {
-    Plugin const made = create(libraries.plugins, "PrepareImages", default_fields("PrepareImages", real));
-    std::vector<DynamicPluginTensorDesc> tensors = tensors_of("PrepareImages", real);
-    tensors[1].desc.format = TensorFormat::kHWC8;
-    require(made.build->supportsFormatCombination(1, tensors.data(), 1, 1) == (real == DataType::kHALF), "packed");
-    tensors[0].desc.format = TensorFormat::kHWC8;
-    require(!made.build->supportsFormatCombination(0, tensors.data(), 1, 1), "takes packed bytes");
   }
 }
 
@@ -242,6 +237,94 @@ void output_shapes(Libraries const& libraries) {
     }
     require(made.build->getOutputShapes(dims.data(), inputs - 1, nullptr, 0, got, outputs, builder) != 0, "inputs");
   }
+}
+
+size_t lines_of(std::string const& text) { return static_cast<size_t>(std::count(text.begin(), text.end(), '\n')); }
+
+// Every type at every input: the wrong ones are refused in one line that names the tensor. Probing formats says
+// nothing.
+void types_refused(Libraries const& libraries) {
+  VersionedRecorder recorder;
+  libraries.plugins.set_logger_finder(&recorder);
+  for (char const* name : kNames) {
+    Plugin const made = create(libraries.plugins, name, default_fields(name));
+    std::vector<DataType> const right = types_of(name, DataType::kHALF);
+    int32_t const inputs = input_count(name);
+    auto const outputs = static_cast<int32_t>(right.size()) - inputs;
+    for (int32_t i = 0; i < inputs; ++i) {
+      for (DataType type : {DataType::kINT8, DataType::kBOOL, DataType::kUINT8, DataType::kBF16, DataType::kINT64}) {
+        if (type == right[i]) continue;  // the bytes of images
+        std::vector<DataType> types = right;
+        types[i] = type;
+        std::vector<DynamicPluginTensorDesc> tensors = tensors_of(name, DataType::kHALF);
+        tensors[i].desc.type = type;
+        DataType got[2];
+        recorder.memory.text.clear();
+        require(!made.build->supportsFormatCombination(i, tensors.data(), inputs, outputs), "supports a wrong type");
+        require(recorder.memory.text.empty(), "a probe is logged: " + recorder.memory.text);
+        require(made.build->getOutputDataTypes(got, outputs, types.data(), inputs) != 0, "takes a wrong type");
+        std::string const& text = recorder.memory.text;
+        require(lines_of(text) == 1 && text.find(std::string("1 vexkd: ") + name + " takes ") == 0, "logged: " + text);
+        require(text.find(", expected ") != std::string::npos, "does not say what it takes: " + text);
+      }
+    }
+  }
+  libraries.plugins.set_logger_finder(nullptr);
+}
+
+// A wrong constant, a dimension that only the profile fixes, and the same dimension unknown, which must pass.
+void shapes_refused_at_build(Libraries const& libraries) {
+  struct Wrong {
+    char const* plugin;
+    int32_t input, axis;
+    int64_t extent;
+    char const* reason;
+  };
+  Wrong const cases[] = {
+      {"Voxelize", 0, 1, 4, "points has the shape (500, 4), expected (N, 5)"},
+      {"Voxelize", 1, 0, 2, "count has the shape (2), expected (1)"},
+      {"PillarMax", 1, 0, 501, "cells has the shape (501), expected (500)"},
+      {"BevPool", 0, 0, 3, "context has the shape (2, 80, 5, 7), expected (3, C, 5, 7)"},
+      {"BevPool", 1, 3, 8, "context has the shape (2, 80, 5, 8), expected (2, C, 5, 7)"},
+      {"PrepareImages", 0, 3, 4, "images has the shape (2, 45, 80, 4), expected (V, H, W, 3)"},
+      {"BevPool", 3, 0, 7, "starts has the shape (7), expected (769)"},
+  };
+  VersionedRecorder recorder;
+  libraries.plugins.set_logger_finder(&recorder);
+  for (auto const& [name, input, axis, extent, reason] : cases) {
+    Plugin const made = create(libraries.plugins, name, default_fields(name));
+    int32_t const inputs = input_count(name);
+    std::vector<DynamicPluginTensorDesc> tensors = tensors_of(name, DataType::kFLOAT);
+    auto const outputs = static_cast<int32_t>(tensors.size()) - inputs;
+    auto const configure = [&] {
+      recorder.memory.text.clear();
+      return made.build->configurePlugin(tensors.data(), inputs, tensors.data() + inputs, outputs) == 0;
+    };
+    require(configure() && recorder.memory.text.empty(), std::string(name) + " refuses its signature");
+    DynamicPluginTensorDesc& tensor = tensors[input];
+    tensor.desc.dims.d[axis] = -1;
+    tensor.min.d[axis] = 1;
+    tensor.max.d[axis] = 1000;
+    require(configure(), std::string(name) + " refuses an unknown dimension");
+    tensor.min.d[axis] = tensor.max.d[axis] = extent;
+    require(!configure() && lines_of(recorder.memory.text) == 1, "takes a wrong extent of the profile");
+    require(recorder.memory.text.find(reason) != std::string::npos, "logged: " + recorder.memory.text);
+    tensor.desc.dims.d[axis] = extent;
+    require(!configure() && recorder.memory.text.find(reason) != std::string::npos, "takes a wrong constant");
+    Builder builder;
+    DimsExprs got[2] = {};
+    std::vector<DimsExprs> dims;
+    for (int32_t i = 0; i < inputs; ++i) {
+      Dims const& given = tensors[i].desc.dims;
+      dims.push_back(builder.dims({given.d, given.d + given.nbDims}));
+    }
+    recorder.memory.text.clear();
+    require(made.build->getOutputShapes(dims.data(), inputs, nullptr, 0, got, outputs, builder) != 0,
+            "takes a constant");
+    require(lines_of(recorder.memory.text) == 1, "not one line: " + recorder.memory.text);
+    require(recorder.memory.text.find(reason) != std::string::npos, "logged: " + recorder.memory.text);
+  }
+  libraries.plugins.set_logger_finder(nullptr);
 }
 
 bool same_fields(PluginFieldCollection const& got, std::vector<PluginField> const& expected) {
@@ -451,9 +534,10 @@ std::vector<Check> host_checks() {
           {"fields_refused", fields_refused},
           {"image_fields_refused", image_fields_refused},
           {"formats", formats},
-          {"packed_images", packed_images},
           {"output_types", output_types},
           {"output_shapes", output_shapes},
+          {"types_refused", types_refused},
+          {"shapes_refused_at_build", shapes_refused_at_build},
           {"clone_outlives_original", clone_outlives_original},
           {"serialised_fields_restore", serialised_fields_restore},
           {"shape_change", shape_change},

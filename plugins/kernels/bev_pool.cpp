@@ -59,7 +59,7 @@ struct Sizes {
         frustum(int64_t{shape.views} * shape.depths * pixels),
         cells(int64_t{shape.height} * shape.width),
         all_cells(cells * shape.batch),
-        padded(padded_channels(shape.channels)),
+        padded(whole_lanes(shape.channels)),
         bins(pixels * shape.depths) {}
   int64_t pixels, frustum, cells, all_cells, padded, bins;
 };
@@ -68,10 +68,18 @@ struct Interval {
   int64_t begin, end;
 };
 
-// The points of a cell, with starts made harmless as bev_pool.h documents.
-VEXKD_INLINE Interval interval(const int32_t* starts, int64_t cell, int64_t capacity) {
-  const int64_t begin = std::clamp<int64_t>(starts[cell], 0, capacity);
-  return {begin, std::clamp<int64_t>(starts[cell + 1], begin, capacity)};
+// How many of the listed points count: all, or none where the starts are no table, as bev_pool.h documents.
+VEXKD_CLONES int32_t usable_points(const int32_t* starts, int64_t cells, int32_t capacity) {
+  int32_t falls = 0;
+  for (int64_t cell = 0; cell < cells; ++cell) {
+    falls |= std::clamp(starts[cell + 1], 0, capacity) < std::clamp(starts[cell], 0, capacity) ? 1 : 0;
+  }
+  return falls == 0 ? capacity : 0;
+}
+
+// The points of a cell; `usable` of them all count.
+VEXKD_INLINE Interval interval(const int32_t* starts, int64_t cell, int64_t usable) {
+  return {std::clamp<int64_t>(starts[cell], 0, usable), std::clamp<int64_t>(starts[cell + 1], 0, usable)};
 }
 
 float load_at(const void* from, vexkd_dtype dtype, int64_t i) {
@@ -92,7 +100,7 @@ struct Forward {
   const float* context;  // channels-last
   const int32_t* points;
   const int32_t* starts;
-  int64_t capacity;
+  int64_t usable;
   Sizes sizes;
   Divider by_bins, by_pixels;
 
@@ -100,7 +108,7 @@ struct Forward {
   void pool(int64_t cell, int64_t first, int64_t channels, float* sums) const {
     int64_t rows[kListed];
     float weights[kListed];
-    const Interval list = interval(starts, cell, capacity);
+    const Interval list = interval(starts, cell, usable);
     for (int64_t begin = list.begin; begin < list.end; begin += kListed) {
       const int64_t end = std::min(list.end, begin + kListed);
       int64_t n = 0;
@@ -118,26 +126,27 @@ struct Forward {
 };
 
 size_t forward_bytes(const vexkd_bev_pool_shape& s) {
-  return Scratch::block_bytes(product({s.views, s.feature_height, s.feature_width, padded_channels(s.channels), 4}));
+  return Scratch::block_bytes(product({s.views, s.feature_height, s.feature_width, whole_lanes(s.channels), 4}));
 }
 
 size_t backward_bytes(const vexkd_bev_pool_shape& s) {
-  const size_t gradient = product({s.batch, s.height, s.width, padded_channels(s.channels), 4});
+  const size_t gradient = product({s.batch, s.height, s.width, whole_lanes(s.channels), 4});
   const size_t cell_of = product({s.views, s.depths, s.feature_height, s.feature_width, 4});
   return saturating_add(forward_bytes(s),
                         saturating_add(Scratch::block_bytes(gradient), Scratch::block_bytes(cell_of)));
 }
 
 // cell_of[p]: the cell that lists frustum point p, or -1.
-void invert(const int32_t* points, const int32_t* starts, int64_t capacity, const Sizes& sizes, int32_t* cell_of,
+void invert(const int32_t* points, const int32_t* starts, int32_t capacity, const Sizes& sizes, int32_t* cell_of,
             int32_t threads) {
   constexpr int64_t kFill = 1 << 16, kCells = 1 << 10;
   parallel_for(threads, ceil_divide(sizes.frustum, kFill), [&](int64_t task) {
     std::fill(cell_of + task * kFill, cell_of + std::min(sizes.frustum, (task + 1) * kFill), -1);
   });
+  const int32_t usable = usable_points(starts, sizes.all_cells, capacity);
   parallel_for(threads, ceil_divide(sizes.all_cells, kCells), [&](int64_t task) {
     for (int64_t cell = task * kCells; cell < std::min(sizes.all_cells, (task + 1) * kCells); ++cell) {
-      const Interval list = interval(starts, cell, capacity);
+      const Interval list = interval(starts, cell, usable);
       for (int64_t k = list.begin; k < list.end; ++k) {
         const int64_t point = points[k];
         if (point < 0 || point >= sizes.frustum) continue;
@@ -193,7 +202,7 @@ vexkd_status vexkd_bev_pool_cpu_workspace(vexkd_dtype dtype, const vexkd_bev_poo
   if (size == nullptr) return VEXKD_NULL_POINTER;
   const vexkd_status status = vexkd::check_bev_pool_shape(dtype, shape);
   if (status != VEXKD_OK) return status;
-  *size = vexkd::forward_bytes(*shape);
+  *size = vexkd::Scratch::anywhere(vexkd::forward_bytes(*shape));
   return VEXKD_OK;
 }
 
@@ -201,7 +210,7 @@ vexkd_status vexkd_bev_pool_backward_cpu_workspace(vexkd_dtype dtype, const vexk
   if (size == nullptr) return VEXKD_NULL_POINTER;
   const vexkd_status status = vexkd::check_bev_pool_shape(dtype, shape);
   if (status != VEXKD_OK) return status;
-  *size = vexkd::backward_bytes(*shape);
+  *size = vexkd::Scratch::anywhere(vexkd::backward_bytes(*shape));
   return VEXKD_OK;
 }
 
@@ -211,11 +220,11 @@ vexkd_status vexkd_bev_pool_cpu(const void* depth, const void* context, vexkd_dt
   using namespace vexkd;
   vexkd_status status = check_bev_pool_shape(dtype, shape);
   if (status != VEXKD_OK) return status;
-  const size_t needed = forward_bytes(*shape);
+  const size_t needed = Scratch::anywhere(forward_bytes(*shape));
   status = check_workspace(workspace, workspace_size, needed, true);
   if (status != VEXKD_OK) return status;
-  status = check_bev_pool(depth, context, dtype, points, starts, shape, bev,
-                          workspace_buffer(workspace, needed, VEXKD_CPU_ALIGNMENT));
+  status = check_bev_pool(depth, context, dtype, points, starts, shape, bev, VEXKD_PLANAR, VEXKD_PLANAR,
+                          workspace_buffer(workspace, needed));
   if (status != VEXKD_OK || shape->channels == 0) return status;
   Scratch scratch(workspace, needed);
   if (scratch.failed()) return VEXKD_OUT_OF_MEMORY;
@@ -229,7 +238,7 @@ vexkd_status vexkd_bev_pool_cpu(const void* depth, const void* context, vexkd_dt
                            rows,
                            points,
                            starts,
-                           shape->points,
+                           usable_points(starts, sizes.all_cells, shape->points),
                            sizes,
                            Divider(static_cast<uint32_t>(sizes.bins)),
                            Divider(static_cast<uint32_t>(sizes.pixels))};
@@ -256,11 +265,11 @@ vexkd_status vexkd_bev_pool_backward_cpu(const void* grad_bev, const void* depth
   using namespace vexkd;
   vexkd_status status = check_bev_pool_shape(dtype, shape);
   if (status != VEXKD_OK) return status;
-  const size_t needed = backward_bytes(*shape);
+  const size_t needed = Scratch::anywhere(backward_bytes(*shape));
   status = check_workspace(workspace, workspace_size, needed, true);
   if (status != VEXKD_OK) return status;
   status = check_bev_pool_backward(grad_bev, depth, context, dtype, points, starts, shape, grad_depth, grad_context,
-                                   workspace_buffer(workspace, needed, VEXKD_CPU_ALIGNMENT));
+                                   workspace_buffer(workspace, needed));
   if (status != VEXKD_OK) return status;
   Scratch scratch(workspace, needed);
   if (scratch.failed()) return VEXKD_OUT_OF_MEMORY;

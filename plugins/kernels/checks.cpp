@@ -68,15 +68,15 @@ vexkd_status check_pillar_max_sizes(vexkd_dtype dtype, int32_t points, int32_t c
 
 vexkd_status check_pillar_max(const void* features, vexkd_dtype dtype, const int32_t* cells, int32_t points,
                               int32_t channels, int32_t batch, int32_t height, int32_t width, const void* bev,
-                              const int32_t* argmax, Buffer workspace) {
-  const vexkd_status status = check_pillar_max_sizes(dtype, points, channels, batch, height, width);
-  if (status != VEXKD_OK) return status;
+                              const int32_t* argmax, vexkd_layout bev_layout, Buffer workspace) {
+  VEXKD_TRY(check_pillar_max_sizes(dtype, points, channels, batch, height, width));
+  VEXKD_TRY(check_layout(bev_layout, dtype));
   const int64_t size = static_cast<int64_t>(dtype_size(dtype));
   const size_t indices = argmax == nullptr ? 0 : product({batch, channels, height, width, 4});
   return check_buffers({
       {features, product({points, channels, size}), dtype_size(dtype), kInput},
       {cells, product({points, 4}), 4, kInput},
-      {bev, product({batch, channels, height, width, size}), dtype_size(dtype), kOutput},
+      map_buffer(bev, bev_layout, dtype, batch, channels, height, width, kOutput),
       {argmax, indices, 4, kOutput},
       workspace,
   });
@@ -110,18 +110,19 @@ vexkd_status check_bev_pool_shape(vexkd_dtype dtype, const vexkd_bev_pool_shape*
 
 vexkd_status check_bev_pool(const void* depth, const void* context, vexkd_dtype dtype, const int32_t* points,
                             const int32_t* starts, const vexkd_bev_pool_shape* shape, const void* bev,
-                            Buffer workspace) {
-  const vexkd_status status = check_bev_pool_shape(dtype, shape);
-  if (status != VEXKD_OK) return status;
+                            vexkd_layout context_layout, vexkd_layout bev_layout, Buffer workspace) {
+  VEXKD_TRY(check_bev_pool_shape(dtype, shape));
+  VEXKD_TRY(check_layout(context_layout, dtype));
+  VEXKD_TRY(check_layout(bev_layout, dtype));
   const vexkd_bev_pool_shape& s = *shape;
   const size_t alignment = dtype_size(dtype);
   const int64_t size = static_cast<int64_t>(alignment);
   return check_buffers({
       {depth, product({s.views, s.depths, s.feature_height, s.feature_width, size}), alignment, kInput},
-      {context, product({s.views, s.channels, s.feature_height, s.feature_width, size}), alignment, kInput},
+      map_buffer(context, context_layout, dtype, s.views, s.channels, s.feature_height, s.feature_width, kInput),
       {points, product({s.points, 4}), 4, kInput},
       {starts, (product({s.batch, s.height, s.width}) + 1) * 4, 4, kInput},
-      {bev, product({s.batch, s.channels, s.height, s.width, size}), alignment, kOutput},
+      map_buffer(bev, bev_layout, dtype, s.batch, s.channels, s.height, s.width, kOutput),
       workspace,
   });
 }
@@ -240,15 +241,11 @@ vexkd_status check_image_preparation(const uint8_t* images, const vexkd_image_sh
   if (shape->views < 0) return VEXKD_INVALID_ARGUMENT;
   vexkd_status status = first({check_dtype(dtype), check_layout(layout, dtype), check_image_sides(*shape)});
   if (status != VEXKD_OK) return status;
-  const bool packed = layout == VEXKD_PACKED8;
-  const size_t size = dtype_size(dtype);
-  const int64_t channels = packed ? kPackedChannels : kChannels;
   status = check_buffers({
       {images, product({shape->views, shape->raw_height, shape->raw_width, kChannels}), 1, kInput},
       {mean, kChannels * 4, 4, kInput},
       {deviation, kChannels * 4, 4, kInput},
-      {prepared, product({shape->views, channels, shape->height, shape->width, static_cast<int64_t>(size)}),
-       packed ? kPackedChannels * size : size, kOutput},
+      map_buffer(prepared, layout, dtype, shape->views, kChannels, shape->height, shape->width, kOutput),
   });
   if (status != VEXKD_OK) return status;
   for (int64_t channel = 0; channel < kChannels; ++channel) {

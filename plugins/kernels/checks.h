@@ -12,6 +12,13 @@
 #include "vexkd/prepare_images.h"
 #include "vexkd/types.h"
 
+// Leave an entry point with the status of an expression unless that is VEXKD_OK.
+#define VEXKD_TRY(expression)                        \
+  do {                                               \
+    const vexkd_status vexkd_tried = (expression);   \
+    if (vexkd_tried != VEXKD_OK) return vexkd_tried; \
+  } while (false)
+
 namespace vexkd {
 
 // Product of non-negative sizes; SIZE_MAX when it overflows, which check_buffers refuses.
@@ -70,9 +77,10 @@ inline vexkd_status check_workspace(const void* workspace, size_t size, size_t n
   return size < needed ? VEXKD_WORKSPACE_TOO_SMALL : VEXKD_OK;
 }
 
-// The part of a workspace that a call uses, for check_buffers; nothing when the call allocates its own.
-inline Buffer workspace_buffer(const void* workspace, size_t needed, size_t alignment) {
-  return {workspace, workspace == nullptr ? 0 : needed, alignment, Access::kOutput};
+// The part of a workspace that a call uses, for check_buffers; nothing when the call allocates its own. The operators
+// align it themselves.
+inline Buffer workspace_buffer(const void* workspace, size_t needed, size_t = 1) {
+  return {workspace, workspace == nullptr ? 0 : needed, 1, Access::kOutput};
 }
 
 inline size_t dtype_size(vexkd_dtype dtype) { return dtype == VEXKD_F16 ? 2 : 4; }
@@ -81,11 +89,23 @@ inline vexkd_status check_dtype(vexkd_dtype dtype) {
   return dtype == VEXKD_F32 || dtype == VEXKD_F16 ? VEXKD_OK : VEXKD_INVALID_ARGUMENT;
 }
 
-constexpr int64_t kPackedChannels = 8;  // of one pixel's pack in VEXKD_PACKED8
+constexpr int32_t kPackedChannels = 8;  // of VEXKD_PACKED8
 
+// A layout that an array of this dtype may have.
 inline vexkd_status check_layout(vexkd_layout layout, vexkd_dtype dtype) {
-  const bool known = layout == VEXKD_PLANAR || (layout == VEXKD_PACKED8 && dtype == VEXKD_F16);
-  return known ? VEXKD_OK : VEXKD_INVALID_ARGUMENT;
+  const bool packed = layout == VEXKD_PACKED8 && dtype == VEXKD_F16;
+  return layout == VEXKD_PLANAR || packed ? VEXKD_OK : VEXKD_INVALID_ARGUMENT;
+}
+
+// A (planes, channels, height, width) array of a layout, for check_buffers.
+inline Buffer map_buffer(const void* data, vexkd_layout layout, vexkd_dtype dtype, int64_t planes, int64_t channels,
+                         int64_t height, int64_t width, Access access) {
+  const size_t size = dtype_size(dtype);
+  if (layout == VEXKD_PLANAR) {
+    return {data, product({planes, channels, height, width, static_cast<int64_t>(size)}), size, access};
+  }
+  const int64_t packs = (channels + kPackedChannels - 1) / kPackedChannels;
+  return {data, product({planes, height, width, packs, 16}), 16, access};
 }
 
 // A valid grid as types.h defines it.
@@ -101,7 +121,7 @@ vexkd_status check_pillar_max_sizes(vexkd_dtype dtype, int32_t points, int32_t c
                                     int32_t width);
 vexkd_status check_pillar_max(const void* features, vexkd_dtype dtype, const int32_t* cells, int32_t points,
                               int32_t channels, int32_t batch, int32_t height, int32_t width, const void* bev,
-                              const int32_t* argmax, Buffer workspace);
+                              const int32_t* argmax, vexkd_layout bev_layout, Buffer workspace);
 vexkd_status check_pillar_max_backward(const void* grad_bev, vexkd_dtype dtype, const int32_t* argmax, int32_t points,
                                        int32_t channels, int32_t batch, int32_t height, int32_t width,
                                        const void* grad_features);
@@ -109,7 +129,7 @@ vexkd_status check_pillar_max_backward(const void* grad_bev, vexkd_dtype dtype, 
 vexkd_status check_bev_pool_shape(vexkd_dtype dtype, const vexkd_bev_pool_shape* shape);
 vexkd_status check_bev_pool(const void* depth, const void* context, vexkd_dtype dtype, const int32_t* points,
                             const int32_t* starts, const vexkd_bev_pool_shape* shape, const void* bev,
-                            Buffer workspace);
+                            vexkd_layout context_layout, vexkd_layout bev_layout, Buffer workspace);
 vexkd_status check_bev_pool_backward(const void* grad_bev, const void* depth, const void* context, vexkd_dtype dtype,
                                      const int32_t* points, const int32_t* starts, const vexkd_bev_pool_shape* shape,
                                      const void* grad_depth, const void* grad_context, Buffer workspace);

@@ -30,6 +30,23 @@ struct alignas(sizeof(T) * kCount) Pack {
 template <typename T>
 constexpr int kVector = kVectorBytes / static_cast<int>(sizeof(T));
 
+// All threads of a block write `channels` channels of `cells` consecutive pixels of a packed map, `to` being the first
+// one's place in the first pixel and `pitch` the channels of a pixel, padding included. value(cell, channel) is asked
+// for real channels only; those up to the next whole vector are 0.
+template <typename T, typename Value>
+__device__ void store_packed(int cells, int channels, const Value& value, int64_t pitch, T* to) {
+  constexpr int kPack = kVector<T>;
+  const int packs = (channels + kPack - 1) / kPack;
+  for (int i = static_cast<int>(threadIdx.x); i < cells * packs; i += kBlock) {
+    const int cell = i / packs, first = i % packs * kPack;
+    Pack<T, kPack> pack;
+    for (int k = 0; k < kPack; ++k) {
+      store(first + k < channels ? value(cell, first + k) : 0.0F, pack.values + k);
+    }
+    *reinterpret_cast<Pack<T, kPack>*>(to + cell * pitch + first) = pack;
+  }
+}
+
 // n / divisor for 0 <= n < 2^31 and 1 <= divisor < 2^31: high word of a product, an addition and a shift.
 class Divider {
  public:

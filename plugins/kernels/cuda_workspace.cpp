@@ -44,6 +44,7 @@ BevPoolWorkspace plan_bev_pool(void* base, vexkd_dtype dtype, const vexkd_bev_po
   const int64_t pixels = int64_t{shape.views} * shape.feature_height * shape.feature_width;
   BevPoolWorkspace plan{};
   plan.context = parts.take<char>(channels_last_bytes(dtype, pixels, shape.channels));
+  plan.falls = parts.take<int32_t>(kCheckers);
   plan.size = parts.size();
   return plan;
 }
@@ -56,6 +57,7 @@ BevPoolBackwardWorkspace plan_bev_pool_backward(void* base, vexkd_dtype dtype, c
   plan.context = parts.take<char>(channels_last_bytes(dtype, pixels, shape.channels));
   plan.grad_bev = parts.take<char>(channels_last_bytes(dtype, cells, shape.channels));
   plan.cells = parts.take<int32_t>(product({pixels, shape.depths}));
+  plan.falls = parts.take<int32_t>(kCheckers);
   plan.size = parts.size();
   return plan;
 }

@@ -7,10 +7,14 @@
 
 namespace vexkd {
 
-// Hands out aligned parts of a workspace in order; with a null base it only counts. Saturates instead of overflowing.
+// Hands out aligned parts of a workspace that may lie anywhere, in order; with a null base it only counts. Saturates
+// instead of overflowing.
 class WorkspaceParts {
  public:
-  explicit WorkspaceParts(void* base) : base_(static_cast<char*>(base)) {}
+  explicit WorkspaceParts(void* base) {
+    const size_t beyond = reinterpret_cast<uintptr_t>(base) % VEXKD_CUDA_ALIGNMENT;
+    base_ = static_cast<char*>(base) + (beyond == 0 ? 0 : VEXKD_CUDA_ALIGNMENT - beyond);
+  }
 
   template <typename T>
   T* take(size_t count) {
@@ -25,7 +29,11 @@ class WorkspaceParts {
     return base_ == nullptr || size_ == SIZE_MAX ? nullptr : reinterpret_cast<T*>(base_ + offset);
   }
 
-  size_t size() const { return size_; }
+  // Bytes of all parts, and of the way to the first aligned one.
+  size_t size() const {
+    constexpr size_t kPadding = VEXKD_CUDA_ALIGNMENT - 1;
+    return size_ == 0 || size_ > SIZE_MAX - kPadding ? size_ : size_ + kPadding;
+  }
 
  private:
   char* base_;
@@ -52,7 +60,8 @@ struct PillarMaxWorkspace {
 };
 
 struct BevPoolWorkspace {
-  void* context;  // (views, h, w, padded channels): channels last
+  void* context;   // (views, h, w, padded channels): channels last
+  int32_t* falls;  // (kCheckers) not 0 where a stretch of the row starts falls
   size_t size;
 };
 
@@ -60,6 +69,7 @@ struct BevPoolBackwardWorkspace {
   void* context;   // (views, h, w, padded channels)
   void* grad_bev;  // (batch, H, W, padded channels)
   int32_t* cells;  // (views, depths, h, w): cell of each frustum point, -1 for none
+  int32_t* falls;  // (kCheckers) as for BevPool
   size_t size;
 };
 
@@ -78,6 +88,7 @@ struct NmsWorkspace {
   size_t size;
 };
 
+constexpr int32_t kCheckers = 256;    // stretches in which row starts are checked
 constexpr int32_t kNmsWord = 64;      // ranks of one word of the overlap matrix
 constexpr int32_t kScanTile = 2048;   // cells that one block of the prefix sum takes
 constexpr int32_t kVectorBytes = 16;  // one load; channels-last rows are padded to whole vectors

@@ -85,8 +85,8 @@ struct Extent {
 size_t workspace_bytes(const Extent& extent) {
   // max(cells, min(8 cells, points)) counters: monotone in every size, although the number of chunks is not.
   const int64_t counters = std::max(extent.cells, std::min(kMaxChunks * extent.cells, extent.points));
-  return saturating_add(Scratch::block_bytes(product({extent.points, 4})),
-                        Scratch::block_bytes(product({counters, 4})));
+  return Scratch::anywhere(
+      saturating_add(Scratch::block_bytes(product({extent.points, 4})), Scratch::block_bytes(product({counters, 4}))));
 }
 
 void count(const int32_t* cells, int64_t n, int32_t* histogram) {
@@ -137,8 +137,7 @@ vexkd_status vexkd_frustum_index_cpu(const float* rays, const float* origins, co
   const size_t needed = workspace_bytes(extent);
   status = check_workspace(workspace, workspace_size, needed, true);
   if (status != VEXKD_OK) return status;
-  status = check_frustum_index(rays, origins, depths, shape, grid, points, starts,
-                               workspace_buffer(workspace, needed, VEXKD_CPU_ALIGNMENT));
+  status = check_frustum_index(rays, origins, depths, shape, grid, points, starts, workspace_buffer(workspace, needed));
   if (status != VEXKD_OK) return status;
   Scratch scratch(workspace, needed);
   if (scratch.failed()) return VEXKD_OUT_OF_MEMORY;

@@ -67,7 +67,7 @@ VEXKD_INLINE void transpose(const From* from, int64_t rows, int64_t columns, int
 
 template <typename T>
 VEXKD_INLINE void gather(const T* from, int64_t n, int64_t channels, int64_t inner, float* to) {
-  const int64_t padded = padded_channels(channels);
+  const int64_t padded = whole_lanes(channels);
   transpose(from, channels, n, inner, to, padded);
   for (int64_t i = 0; i < n; ++i) {
     for (int64_t c = channels; c < padded; ++c) to[i * padded + c] = 0.0F;
@@ -96,7 +96,7 @@ VEXKD_CLONES void scatter_half(const float* tile, int64_t n, int64_t padded, int
 
 void to_channels_last(const void* from, vexkd_dtype dtype, int64_t outer, int64_t channels, int64_t inner, float* to,
                       int32_t threads) {
-  const int64_t blocks = ceil_divide(inner, kPositions), padded = padded_channels(channels);
+  const int64_t blocks = ceil_divide(inner, kPositions), padded = whole_lanes(channels);
   parallel_for(threads, outer * blocks, [&](int64_t task) {
     const int64_t plane = task / blocks, start = task % blocks * kPositions;
     const int64_t n = std::min(kPositions, inner - start), first = plane * channels * inner + start;

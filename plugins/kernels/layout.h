@@ -13,9 +13,9 @@ constexpr int64_t kLanes = 16;
 // Positions that are transposed at a time: one cache line of a binary32 output row.
 constexpr int64_t kTile = 16;
 
-inline int64_t padded_channels(int64_t channels) { return (channels + kLanes - 1) / kLanes * kLanes; }
+inline int64_t whole_lanes(int64_t channels) { return (channels + kLanes - 1) / kLanes * kLanes; }
 
-// Transpose (outer, channels, inner) of dtype to (outer, inner, padded_channels(channels)), padding with 0.
+// Transpose (outer, channels, inner) of dtype to (outer, inner, whole_lanes(channels)), padding with 0.
 void to_channels_last(const void* from, vexkd_dtype dtype, int64_t outer, int64_t channels, int64_t inner, float* to,
                       int32_t threads);
 

@@ -66,10 +66,10 @@ inline void stream_fence() {
 #endif
 }
 
-// The caller's workspace, or memory of the call's own where the caller gave none.
+// The caller's workspace from its first whole cache line on, or memory of the call's own where the caller gave none.
 class Scratch {
  public:
-  Scratch(void* workspace, size_t size) : data_(workspace) {
+  Scratch(void* workspace, size_t size) : data_(first_line(workspace)) {
     if (workspace == nullptr && size > 0) {
       owned_ = std::aligned_alloc(VEXKD_CPU_ALIGNMENT, block_bytes(size));
       data_ = owned_;
@@ -98,7 +98,18 @@ class Scratch {
     return bytes > SIZE_MAX - padding ? SIZE_MAX : (bytes + padding) / VEXKD_CPU_ALIGNMENT * VEXKD_CPU_ALIGNMENT;
   }
 
+  // Bytes of a workspace that may lie anywhere, for blocks of `bytes` together; saturates.
+  static size_t anywhere(size_t bytes) {
+    const size_t padding = VEXKD_CPU_ALIGNMENT - 1;
+    return bytes == 0 || bytes > SIZE_MAX - padding ? bytes : bytes + padding;
+  }
+
  private:
+  static void* first_line(void* workspace) {
+    const size_t beyond = reinterpret_cast<uintptr_t>(workspace) % VEXKD_CPU_ALIGNMENT;
+    return beyond == 0 ? workspace : static_cast<char*>(workspace) + (VEXKD_CPU_ALIGNMENT - beyond);
+  }
+
   static constexpr size_t kSparseBytes = size_t{256} << 20;
 
   void* data_;

@@ -94,8 +94,8 @@ double iou(const Footprint& one, const Footprint& other) {
 }
 
 size_t workspace_bytes(int32_t count) {
-  return saturating_add(Scratch::block_bytes(product({count, 4})),
-                        Scratch::block_bytes(product({count, sizeof(Footprint)})));
+  return Scratch::anywhere(saturating_add(Scratch::block_bytes(product({count, 4})),
+                                          Scratch::block_bytes(product({count, sizeof(Footprint)}))));
 }
 
 struct Suppression {
@@ -139,7 +139,7 @@ vexkd_status vexkd_nms_cpu(const float* boxes, const float* scores, const int32_
   vexkd_status status = check_workspace(workspace, workspace_size, needed, true);
   if (status != VEXKD_OK) return status;
   status = check_suppression(boxes, scores, groups, count, overlap, thresholds, group_count, kept, kept_count,
-                             workspace_buffer(workspace, needed, VEXKD_CPU_ALIGNMENT));
+                             workspace_buffer(workspace, needed));
   if (status != VEXKD_OK) return status;
   Scratch scratch(workspace, needed);
   if (scratch.failed()) return VEXKD_OUT_OF_MEMORY;

@@ -61,8 +61,8 @@ __device__ BoxFootprint footprint_of(const float* row, int32_t group, vexkd_over
 }
 
 __global__ void __launch_bounds__(kBlock)
-    rank(const float* __restrict__ boxes, const float* __restrict__ scores, const int32_t* __restrict__ groups,
-         Rule rule, int32_t* __restrict__ order, BoxFootprint* __restrict__ footprints) {
+    nms_rank(const float* __restrict__ boxes, const float* __restrict__ scores, const int32_t* __restrict__ groups,
+             Rule rule, int32_t* __restrict__ order, BoxFootprint* __restrict__ footprints) {
   __shared__ uint32_t keys[kBlock];
   const int thread = static_cast<int>(threadIdx.x);
   const int32_t box = static_cast<int32_t>(blockIdx.x) * kBlock + thread;
@@ -151,8 +151,8 @@ __device__ double iou(const BoxFootprint& one, const BoxFootprint& other) {
 }
 
 __global__ void __launch_bounds__(kBlock)
-    compare(const int32_t* __restrict__ order, const BoxFootprint* __restrict__ footprints,
-            const float* __restrict__ thresholds, Rule rule, uint64_t* __restrict__ overlaps) {
+    nms_compare(const int32_t* __restrict__ order, const BoxFootprint* __restrict__ footprints,
+                const float* __restrict__ thresholds, Rule rule, uint64_t* __restrict__ overlaps) {
   __shared__ Word bits[kRows];
   __shared__ int32_t pairs[kPairs];  // those whose polygons must be intersected
   __shared__ int32_t pair_count;
@@ -197,8 +197,8 @@ __global__ void __launch_bounds__(kBlock)
 
 // One block. Candidates are the first ranks, so their number is found by bisection.
 __global__ void __launch_bounds__(kBlock)
-    sweep(const int32_t* __restrict__ order, const uint64_t* __restrict__ overlaps, Rule rule,
-          int32_t* __restrict__ kept, int32_t* __restrict__ kept_count) {
+    nms_sweep(const int32_t* __restrict__ order, const uint64_t* __restrict__ overlaps, Rule rule,
+              int32_t* __restrict__ kept, int32_t* __restrict__ kept_count) {
   __shared__ Word struck[VEXKD_NMS_CUDA_BOXES / kNmsWord];
   __shared__ Word rows[kNmsWord];
   __shared__ Word staying;
@@ -260,19 +260,19 @@ vexkd_status vexkd_nms_cuda(const float* boxes, const float* scores, const int32
   if (count < 0) return VEXKD_INVALID_ARGUMENT;
   if (count > VEXKD_NMS_CUDA_BOXES) return VEXKD_TOO_LARGE;
   const NmsWorkspace plan = plan_nms(workspace, count);
-  vexkd_status status = check_workspace(workspace, workspace_size, plan.size, false);
-  if (status != VEXKD_OK) return status;
-  status = check_suppression(boxes, scores, groups, count, overlap, thresholds, group_count, kept, kept_count,
-                             workspace_buffer(workspace, plan.size, VEXKD_CUDA_ALIGNMENT));
-  if (status != VEXKD_OK) return status;
+  VEXKD_TRY(check_workspace(workspace, workspace_size, plan.size, false));
+  VEXKD_TRY(check_suppression(boxes, scores, groups, count, overlap, thresholds, group_count, kept, kept_count,
+                              workspace_buffer(workspace, plan.size)));
 
   const auto stream = static_cast<cudaStream_t>(stream_pointer);
   const Rule rule{overlap, count, group_count, static_cast<int32_t>(ceil_divide(count, kNmsWord)), score_threshold};
   if (count > 0) {
     const dim3 grid(static_cast<unsigned>(rule.words), static_cast<unsigned>(ceil_divide(count, kRows)));
-    rank<<<blocks_for(count), kBlock, 0, stream>>>(boxes, scores, groups, rule, plan.order, plan.footprints);
-    compare<<<grid, kBlock, 0, stream>>>(plan.order, plan.footprints, thresholds, rule, plan.overlaps);
+    nms_rank<<<blocks_for(count), kBlock, 0, stream>>>(boxes, scores, groups, rule, plan.order, plan.footprints);
+    VEXKD_TRY(launched());
+    nms_compare<<<grid, kBlock, 0, stream>>>(plan.order, plan.footprints, thresholds, rule, plan.overlaps);
+    VEXKD_TRY(launched());
   }
-  sweep<<<1, kBlock, 0, stream>>>(plan.order, plan.overlaps, rule, kept, kept_count);
+  nms_sweep<<<1, kBlock, 0, stream>>>(plan.order, plan.overlaps, rule, kept, kept_count);
   return launched();
 }

@@ -13,7 +13,7 @@ vexkd_status vexkd_voxelize_cuda(const float*, const int32_t*, int32_t, int32_t,
 }
 
 vexkd_status vexkd_pillar_max_cuda(const void*, vexkd_dtype, const int32_t*, int32_t, int32_t, int32_t, int32_t,
-                                   int32_t, void*, int32_t*, void*, size_t, void*) {
+                                   int32_t, void*, int32_t*, vexkd_layout, void*, size_t, void*) {
   return VEXKD_UNSUPPORTED;
 }
 
@@ -23,7 +23,7 @@ vexkd_status vexkd_pillar_max_backward_cuda(const void*, vexkd_dtype, const int3
 }
 
 vexkd_status vexkd_bev_pool_cuda(const void*, const void*, vexkd_dtype, const int32_t*, const int32_t*,
-                                 const vexkd_bev_pool_shape*, void*, void*, size_t, void*) {
+                                 const vexkd_bev_pool_shape*, void*, vexkd_layout, vexkd_layout, void*, size_t, void*) {
   return VEXKD_UNSUPPORTED;
 }
 

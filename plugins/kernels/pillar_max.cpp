@@ -171,8 +171,8 @@ void for_spans(int32_t threads, int64_t batch, int64_t cells, const Body& body) 
 }
 
 size_t workspace_bytes(int32_t points, int32_t batch, int32_t height, int32_t width) {
-  return saturating_add(Scratch::block_bytes(product({batch, height, width, 4})),
-                        Scratch::block_bytes(product({points, 4})));
+  return Scratch::anywhere(saturating_add(Scratch::block_bytes(product({batch, height, width, 4})),
+                                          Scratch::block_bytes(product({points, 4}))));
 }
 
 }  // namespace
@@ -197,8 +197,8 @@ vexkd_status vexkd_pillar_max_cpu(const void* features, vexkd_dtype dtype, const
   const size_t needed = workspace_bytes(points, batch, height, width);
   status = check_workspace(workspace, workspace_size, needed, true);
   if (status != VEXKD_OK) return status;
-  status = check_pillar_max(features, dtype, cells, points, channels, batch, height, width, bev, argmax,
-                            workspace_buffer(workspace, needed, VEXKD_CPU_ALIGNMENT));
+  status = check_pillar_max(features, dtype, cells, points, channels, batch, height, width, bev, argmax, VEXKD_PLANAR,
+                            workspace_buffer(workspace, needed));
   if (status != VEXKD_OK || channels == 0) return status;
   Scratch scratch(workspace, needed);
   if (scratch.failed()) return VEXKD_OUT_OF_MEMORY;

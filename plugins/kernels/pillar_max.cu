@@ -18,8 +18,8 @@ constexpr int kKeyPitch = kSlice + 1;
 constexpr int32_t kNoRow = -1;  // below every row, so that only a value above -infinity replaces it
 using Scan = cub::BlockScan<int32_t, kBlock>;
 
-__global__ void __launch_bounds__(kBlock)
-    count(const int32_t* __restrict__ cells, int32_t points, int32_t cell_count, int32_t* __restrict__ counts) {
+__global__ void __launch_bounds__(kBlock) pillar_max_count(const int32_t* __restrict__ cells, int32_t points,
+                                                           int32_t cell_count, int32_t* __restrict__ counts) {
   const int64_t row = int64_t{blockIdx.x} * kBlock + threadIdx.x;
   if (row >= points) return;
   const int32_t cell = cells[row];
@@ -35,7 +35,7 @@ __device__ void load_tile(const int32_t* counts, int32_t cell_count, int64_t fir
 }
 
 __global__ void __launch_bounds__(kBlock)
-    sum_tiles(const int32_t* __restrict__ counts, int32_t cell_count, int32_t* __restrict__ tile_sums) {
+    pillar_max_sum_tiles(const int32_t* __restrict__ counts, int32_t cell_count, int32_t* __restrict__ tile_sums) {
   __shared__ typename Scan::TempStorage storage;
   int32_t items[kScanItems], total;
   load_tile(counts, cell_count, int64_t{blockIdx.x} * kScanTile + threadIdx.x * kScanItems, items);
@@ -44,7 +44,7 @@ __global__ void __launch_bounds__(kBlock)
 }
 
 // One block turns the tiles' sums into their exclusive prefix sums.
-__global__ void __launch_bounds__(kBlock) scan_tile_sums(int32_t* tile_sums, int32_t tiles) {
+__global__ void __launch_bounds__(kBlock) pillar_max_scan_tile_sums(int32_t* tile_sums, int32_t tiles) {
   __shared__ typename Scan::TempStorage storage;
   int32_t carry = 0;
   for (int64_t first = 0; first < tiles; first += kBlock) {
@@ -58,8 +58,8 @@ __global__ void __launch_bounds__(kBlock) scan_tile_sums(int32_t* tile_sums, int
 }
 
 __global__ void __launch_bounds__(kBlock)
-    write_starts(const int32_t* __restrict__ counts, int32_t cell_count, const int32_t* __restrict__ tile_sums,
-                 int32_t* __restrict__ starts) {
+    pillar_max_write_starts(const int32_t* __restrict__ counts, int32_t cell_count,
+                            const int32_t* __restrict__ tile_sums, int32_t* __restrict__ starts) {
   __shared__ typename Scan::TempStorage storage;
   const int64_t first = int64_t{blockIdx.x} * kScanTile + threadIdx.x * kScanItems;
   int32_t items[kScanItems], total;
@@ -74,8 +74,8 @@ __global__ void __launch_bounds__(kBlock)
 
 // Consumes the counts: the k-th of a cell's points to arrive, from the last, takes slot k.
 __global__ void __launch_bounds__(kBlock)
-    group(const int32_t* __restrict__ cells, int32_t points, int32_t cell_count, const int32_t* __restrict__ starts,
-          int32_t* __restrict__ counts, int32_t* __restrict__ order) {
+    pillar_max_group(const int32_t* __restrict__ cells, int32_t points, int32_t cell_count,
+                     const int32_t* __restrict__ starts, int32_t* __restrict__ counts, int32_t* __restrict__ order) {
   const int64_t row = int64_t{blockIdx.x} * kBlock + threadIdx.x;
   if (row >= points) return;
   const int32_t cell = cells[row];
@@ -102,12 +102,14 @@ __device__ int32_t row_of(unsigned long long key) {
 
 struct MapShape {
   int32_t channels, area, tiles;  // area: cells of a sample; tiles: of kTileCells cells per sample
+  int64_t packed;                 // channels of a pixel of a packed map, 0 for a planar one
 };
 
 template <typename T, int kPack>
 __global__ void __launch_bounds__(kBlock)
-    reduce(const T* __restrict__ features, const int32_t* __restrict__ starts, const int32_t* __restrict__ order,
-           MapShape shape, T* __restrict__ bev, int32_t* __restrict__ argmax) {
+    pillar_max_reduce(const T* __restrict__ features, const int32_t* __restrict__ starts,
+                      const int32_t* __restrict__ order, MapShape shape, T* __restrict__ bev,
+                      int32_t* __restrict__ argmax) {
   __shared__ unsigned long long keys[kTileCells * kKeyPitch];  // (cell, channel)
   __shared__ int32_t bounds[kTileCells + 1];
   const int thread = static_cast<int>(threadIdx.x);
@@ -166,12 +168,18 @@ __global__ void __launch_bounds__(kBlock)
     }
     __syncthreads();
 
+    const auto key_at = [&](int cell, int of) { return begin < end ? keys[cell * kKeyPitch + of] : 0ULL; };
+    if (shape.packed > 0) {
+      store_packed(
+          tile_cells, slice, [&](int cell, int of) { return value_of(key_at(cell, of)); }, shape.packed,
+          bev + (sample * shape.area + first_cell) * shape.packed + first);
+    }
     const int lane = thread % kTileCells;
     for (int i = thread / kTileCells; i < slice; i += kBlock / kTileCells) {
       if (lane >= tile_cells) continue;
       const int64_t place = (sample * shape.channels + first + i) * shape.area + first_cell + lane;
-      const unsigned long long key = begin < end ? keys[lane * kKeyPitch + i] : 0;
-      store(value_of(key), bev + place);
+      const unsigned long long key = key_at(lane, i);
+      if (shape.packed == 0) store(value_of(key), bev + place);
       if (argmax != nullptr) argmax[place] = row_of(key);
     }
     __syncthreads();
@@ -181,8 +189,8 @@ __global__ void __launch_bounds__(kBlock)
 // Each (row, channel) is the maximum of one cell at most, so no two threads write one gradient.
 template <typename T>
 __global__ void __launch_bounds__(kBlock)
-    scatter(const T* __restrict__ grad_bev, const int32_t* __restrict__ argmax, int32_t points, int64_t planes,
-            int32_t channels, int32_t area, T* __restrict__ grad_features) {
+    pillar_max_scatter(const T* __restrict__ grad_bev, const int32_t* __restrict__ argmax, int32_t points,
+                       int64_t planes, int32_t channels, int32_t area, T* __restrict__ grad_features) {
   const int64_t cell = int64_t{blockIdx.x} * kBlock + threadIdx.x;
   if (cell >= area) return;
   for (int64_t plane = blockIdx.y; plane < planes; plane += gridDim.y) {
@@ -199,7 +207,7 @@ void launch_reduce(const void* features, const PillarMaxWorkspace& plan, const M
   const dim3 grid(static_cast<unsigned>(int64_t{batch} * shape.tiles), limited(ceil_divide(shape.channels, kSlice)));
   const bool whole_packs =
       shape.channels % kVector<T> == 0 && reinterpret_cast<uintptr_t>(features) % kVectorBytes == 0;
-  const auto kernel = whole_packs ? reduce<T, kVector<T>> : reduce<T, 1>;
+  const auto kernel = whole_packs ? pillar_max_reduce<T, kVector<T>> : pillar_max_reduce<T, 1>;
   kernel<<<grid, kBlock, 0, stream>>>(typed, plan.starts, plan.order, shape, static_cast<T*>(bev), argmax);
 }
 
@@ -208,31 +216,38 @@ void launch_reduce(const void* features, const PillarMaxWorkspace& plan, const M
 
 vexkd_status vexkd_pillar_max_cuda(const void* features, vexkd_dtype dtype, const int32_t* cells, int32_t points,
                                    int32_t channels, int32_t batch, int32_t height, int32_t width, void* bev,
-                                   int32_t* argmax, void* workspace, size_t workspace_size, void* stream_pointer) {
+                                   int32_t* argmax, vexkd_layout bev_layout, void* workspace, size_t workspace_size,
+                                   void* stream_pointer) {
   using namespace vexkd;
   using namespace vexkd::device;
-  vexkd_status status = check_pillar_max_sizes(dtype, points, channels, batch, height, width);
-  if (status != VEXKD_OK) return status;
+  VEXKD_TRY(check_pillar_max_sizes(dtype, points, channels, batch, height, width));
   const PillarMaxWorkspace plan = plan_pillar_max(workspace, points, batch, height, width);
-  status = check_workspace(workspace, workspace_size, plan.size, false);
-  if (status != VEXKD_OK) return status;
-  status = check_pillar_max(features, dtype, cells, points, channels, batch, height, width, bev, argmax,
-                            workspace_buffer(workspace, plan.size, VEXKD_CUDA_ALIGNMENT));
-  if (status != VEXKD_OK || channels == 0) return status;
+  VEXKD_TRY(check_workspace(workspace, workspace_size, plan.size, false));
+  VEXKD_TRY(check_pillar_max(features, dtype, cells, points, channels, batch, height, width, bev, argmax, bev_layout,
+                             workspace_buffer(workspace, plan.size)));
+  if (channels == 0) return VEXKD_OK;
 
   const auto stream = static_cast<cudaStream_t>(stream_pointer);
   const int32_t area = height * width, cell_count = batch * area;
   const auto tiles = static_cast<unsigned>(ceil_divide(cell_count, kScanTile));
-  status = done(cudaMemsetAsync(plan.counts, 0, sizeof(int32_t) * static_cast<size_t>(cell_count), stream));
-  if (status != VEXKD_OK) return status;
-  if (points > 0) count<<<blocks_for(points), kBlock, 0, stream>>>(cells, points, cell_count, plan.counts);
-  sum_tiles<<<tiles, kBlock, 0, stream>>>(plan.counts, cell_count, plan.tile_sums);
-  scan_tile_sums<<<1, kBlock, 0, stream>>>(plan.tile_sums, static_cast<int32_t>(tiles));
-  write_starts<<<tiles, kBlock, 0, stream>>>(plan.counts, cell_count, plan.tile_sums, plan.starts);
+  VEXKD_TRY(done(cudaMemsetAsync(plan.counts, 0, sizeof(int32_t) * static_cast<size_t>(cell_count), stream)));
   if (points > 0) {
-    group<<<blocks_for(points), kBlock, 0, stream>>>(cells, points, cell_count, plan.starts, plan.counts, plan.order);
+    pillar_max_count<<<blocks_for(points), kBlock, 0, stream>>>(cells, points, cell_count, plan.counts);
+    VEXKD_TRY(launched());
   }
-  const MapShape shape{channels, area, static_cast<int32_t>(ceil_divide(area, kTileCells))};
+  pillar_max_sum_tiles<<<tiles, kBlock, 0, stream>>>(plan.counts, cell_count, plan.tile_sums);
+  VEXKD_TRY(launched());
+  pillar_max_scan_tile_sums<<<1, kBlock, 0, stream>>>(plan.tile_sums, static_cast<int32_t>(tiles));
+  VEXKD_TRY(launched());
+  pillar_max_write_starts<<<tiles, kBlock, 0, stream>>>(plan.counts, cell_count, plan.tile_sums, plan.starts);
+  VEXKD_TRY(launched());
+  if (points > 0) {
+    pillar_max_group<<<blocks_for(points), kBlock, 0, stream>>>(cells, points, cell_count, plan.starts, plan.counts,
+                                                                plan.order);
+    VEXKD_TRY(launched());
+  }
+  const int64_t packed = bev_layout == VEXKD_PACKED8 ? padded_channels(dtype, channels) : 0;
+  const MapShape shape{channels, area, static_cast<int32_t>(ceil_divide(area, kTileCells)), packed};
   if (dtype == VEXKD_F16) {
     launch_reduce<__half>(features, plan, shape, batch, bev, argmax, stream);
   } else {
@@ -246,23 +261,21 @@ vexkd_status vexkd_pillar_max_backward_cuda(const void* grad_bev, vexkd_dtype dt
                                             int32_t width, void* grad_features, void* stream_pointer) {
   using namespace vexkd;
   using namespace vexkd::device;
-  vexkd_status status =
-      check_pillar_max_backward(grad_bev, dtype, argmax, points, channels, batch, height, width, grad_features);
-  if (status != VEXKD_OK || points == 0 || channels == 0) return status;
+  VEXKD_TRY(check_pillar_max_backward(grad_bev, dtype, argmax, points, channels, batch, height, width, grad_features));
+  if (points == 0 || channels == 0) return VEXKD_OK;
 
   const auto stream = static_cast<cudaStream_t>(stream_pointer);
   const size_t bytes = product({points, channels, static_cast<int64_t>(dtype_size(dtype))});
-  status = done(cudaMemsetAsync(grad_features, 0, bytes, stream));
-  if (status != VEXKD_OK) return status;
+  VEXKD_TRY(done(cudaMemsetAsync(grad_features, 0, bytes, stream)));
   const int32_t area = height * width;
   const int64_t planes = int64_t{batch} * channels;
   const dim3 grid(blocks_for(area), limited(planes));
   if (dtype == VEXKD_F16) {
-    scatter<<<grid, kBlock, 0, stream>>>(static_cast<const __half*>(grad_bev), argmax, points, planes, channels, area,
-                                         static_cast<__half*>(grad_features));
+    pillar_max_scatter<<<grid, kBlock, 0, stream>>>(static_cast<const __half*>(grad_bev), argmax, points, planes,
+                                                    channels, area, static_cast<__half*>(grad_features));
   } else {
-    scatter<<<grid, kBlock, 0, stream>>>(static_cast<const float*>(grad_bev), argmax, points, planes, channels, area,
-                                         static_cast<float*>(grad_features));
+    pillar_max_scatter<<<grid, kBlock, 0, stream>>>(static_cast<const float*>(grad_bev), argmax, points, planes,
+                                                    channels, area, static_cast<float*>(grad_features));
   }
   return launched();
 }

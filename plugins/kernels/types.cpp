@@ -54,11 +54,11 @@ const char* vexkd_status_string(vexkd_status status) {
     case VEXKD_NULL_POINTER:
       return "a required pointer is null";
     case VEXKD_INVALID_ARGUMENT:
-      return "a size, grid or dtype is invalid";
+      return "a size, grid, dtype or layout is invalid";
     case VEXKD_TOO_LARGE:
       return "an index would not fit in 32 bits or a buffer not in the address space";
     case VEXKD_MISALIGNED:
-      return "a pointer is not aligned to its element or the workspace not to its required boundary";
+      return "a pointer is not aligned to its element, or a packed map not to 16 bytes";
     case VEXKD_OVERLAP:
       return "an output overlaps another buffer";
     case VEXKD_WORKSPACE_TOO_SMALL:

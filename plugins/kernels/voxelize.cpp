@@ -211,7 +211,7 @@ struct Plan {
                          size_t{4 * VEXKD_CPU_ALIGNMENT}}) {
       total = saturating_add(total, Scratch::block_bytes(block));
     }
-    return total;
+    return Scratch::anywhere(total);
   }
 
   static constexpr int64_t kMaxSlices = 8;
@@ -336,7 +336,7 @@ vexkd_status vexkd_voxelize_cpu(const float* points, const int32_t* counts, int3
   status = check_workspace(workspace, workspace_size, needed, true);
   if (status != VEXKD_OK) return status;
   status = check_voxelize(points, counts, batch, capacity, grid, features_dtype, features, cells,
-                          workspace_buffer(workspace, needed, VEXKD_CPU_ALIGNMENT));
+                          workspace_buffer(workspace, needed));
   if (status != VEXKD_OK || plan.rows == 0) return status;
   Scratch scratch(workspace, needed);
   if (scratch.failed()) return VEXKD_OUT_OF_MEMORY;

@@ -53,8 +53,8 @@ __device__ float mean_of(unsigned long long sum, uint32_t count, float inverse) 
 }
 
 __global__ void __launch_bounds__(kBlock)
-    locate(const float* __restrict__ points, const int32_t* __restrict__ counts, int32_t rows, int32_t capacity,
-           Frame frame, int32_t* __restrict__ cells, PillarSums* __restrict__ pillars) {
+    voxelize_locate(const float* __restrict__ points, const int32_t* __restrict__ counts, int32_t rows,
+                    int32_t capacity, Frame frame, int32_t* __restrict__ cells, PillarSums* __restrict__ pillars) {
   const int64_t row = int64_t{blockIdx.x} * kBlock + threadIdx.x;
   if (row >= rows) return;
   const int32_t sample = static_cast<int32_t>(row) / capacity;
@@ -73,8 +73,9 @@ __global__ void __launch_bounds__(kBlock)
   if (cell >= 0) pillars[cell] = PillarSums{0, 0, 0, 0};
 }
 
-__global__ void __launch_bounds__(kBlock) sum(const float* __restrict__ points, int32_t rows, Frame frame,
-                                              const int32_t* __restrict__ cells, PillarSums* __restrict__ pillars) {
+__global__ void __launch_bounds__(kBlock)
+    voxelize_sum(const float* __restrict__ points, int32_t rows, Frame frame, const int32_t* __restrict__ cells,
+                 PillarSums* __restrict__ pillars) {
   const int64_t row = int64_t{blockIdx.x} * kBlock + threadIdx.x;
   if (row >= rows) return;
   const int32_t cell = cells[row];
@@ -90,8 +91,8 @@ __global__ void __launch_bounds__(kBlock) sum(const float* __restrict__ points, 
 
 template <typename T>
 __global__ void __launch_bounds__(kBlock)
-    describe(const float* __restrict__ points, int32_t rows, Frame frame, const int32_t* __restrict__ cells,
-             const PillarSums* __restrict__ pillars, T* __restrict__ features) {
+    voxelize_describe(const float* __restrict__ points, int32_t rows, Frame frame, const int32_t* __restrict__ cells,
+                      const PillarSums* __restrict__ pillars, T* __restrict__ features) {
   __shared__ float staged_points[kBlock * kColumns];
   __shared__ T staged_features[kBlock * kFeatures];
   const int64_t first = int64_t{blockIdx.x} * kBlock;
@@ -127,25 +128,27 @@ vexkd_status vexkd_voxelize_cuda(const float* points, const int32_t* counts, int
                                  void* workspace, size_t workspace_size, void* stream_pointer) {
   using namespace vexkd;
   using namespace vexkd::device;
-  vexkd_status status = check_voxelize_sizes(batch, capacity, grid);
-  if (status != VEXKD_OK) return status;
+  VEXKD_TRY(check_voxelize_sizes(batch, capacity, grid));
   const VoxelizeWorkspace plan = plan_voxelize(workspace, batch, *grid);
-  status = check_workspace(workspace, workspace_size, plan.size, false);
-  if (status != VEXKD_OK) return status;
-  status = check_voxelize(points, counts, batch, capacity, grid, features_dtype, features, cells,
-                          workspace_buffer(workspace, plan.size, VEXKD_CUDA_ALIGNMENT));
+  VEXKD_TRY(check_workspace(workspace, workspace_size, plan.size, false));
+  VEXKD_TRY(check_voxelize(points, counts, batch, capacity, grid, features_dtype, features, cells,
+                           workspace_buffer(workspace, plan.size)));
   const int32_t rows = batch * capacity;
-  if (status != VEXKD_OK || rows == 0) return status;
+  if (rows == 0) return VEXKD_OK;
 
   const auto stream = static_cast<cudaStream_t>(stream_pointer);
   const Frame frame = make_frame(*grid);
   const unsigned blocks = blocks_for(rows);
-  locate<<<blocks, kBlock, 0, stream>>>(points, counts, rows, capacity, frame, cells, plan.pillars);
-  sum<<<blocks, kBlock, 0, stream>>>(points, rows, frame, cells, plan.pillars);
+  voxelize_locate<<<blocks, kBlock, 0, stream>>>(points, counts, rows, capacity, frame, cells, plan.pillars);
+  VEXKD_TRY(launched());
+  voxelize_sum<<<blocks, kBlock, 0, stream>>>(points, rows, frame, cells, plan.pillars);
+  VEXKD_TRY(launched());
   if (features_dtype == VEXKD_F16) {
-    describe<<<blocks, kBlock, 0, stream>>>(points, rows, frame, cells, plan.pillars, static_cast<__half*>(features));
+    voxelize_describe<<<blocks, kBlock, 0, stream>>>(points, rows, frame, cells, plan.pillars,
+                                                     static_cast<__half*>(features));
   } else {
-    describe<<<blocks, kBlock, 0, stream>>>(points, rows, frame, cells, plan.pillars, static_cast<float*>(features));
+    voxelize_describe<<<blocks, kBlock, 0, stream>>>(points, rows, frame, cells, plan.pillars,
+                                                     static_cast<float*>(features));
   }
   return launched();
 }

@@ -42,8 +42,8 @@ void BevPoolKernel::run(Call& call) const {
   const int32_t* const listed = points.as<int32_t>();
   const int32_t* const begins = starts.as<int32_t>();
   if (call.on_cuda()) {
-    check(vexkd_bev_pool_cuda(depth.data, context.data, dtype, listed, begins, &shape, bev, workspace.data,
-                              workspace.size, call.stream()));
+    check(vexkd_bev_pool_cuda(depth.data, context.data, dtype, listed, begins, &shape, bev, VEXKD_PLANAR, VEXKD_PLANAR,
+                              workspace.data, workspace.size, call.stream()));
   } else {
     check(vexkd_bev_pool_cpu(depth.data, context.data, dtype, listed, begins, &shape, bev, call.threads(),
                              workspace.data, workspace.size));

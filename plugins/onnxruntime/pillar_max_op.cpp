@@ -34,7 +34,7 @@ void PillarMaxKernel::run(Call& call) const {
   const int32_t* const of_rows = cells.as<int32_t>();
   if (call.on_cuda()) {
     check(vexkd_pillar_max_cuda(features.data, dtype, of_rows, rows, channels, 1, map_.height, map_.width, bev, nullptr,
-                                workspace.data, workspace.size, call.stream()));
+                                VEXKD_PLANAR, workspace.data, workspace.size, call.stream()));
   } else {
     check(vexkd_pillar_max_cpu(features.data, dtype, of_rows, rows, channels, 1, map_.height, map_.width, bev, nullptr,
                                call.threads(), workspace.data, workspace.size));

@@ -21,6 +21,7 @@ def bev_pool(
     cells = batch * height * width
     weights, rows = depth.reshape(-1).astype(F32), _channels_last(context)
     sums = np.zeros((cells, context.shape[1]), F32)
+    starts = _harmless(starts, len(points))
     for cell in range(cells):
         for point in _listed(points, starts, cell, depth.size):
             sums[cell] += weights[point] * rows[_pixel(point, depth.shape)]
@@ -38,6 +39,7 @@ def bev_pool_backward(
     """Gradients of depth (V, D, h, w) and context (V, C, h, w) from grad_bev (B, C, H, W)."""
     weights, rows, gradients = depth.reshape(-1).astype(F32), _channels_last(context), _channels_last(grad_bev)
     grad_depth, grad_rows = np.zeros(depth.size, F32), np.zeros_like(rows)
+    starts = _harmless(starts, len(points))
     # Per pixel the sum runs over the depth bins in their order, which is that of the points' indices.
     listed = [(point, cell) for cell in range(len(gradients)) for point in _listed(points, starts, cell, depth.size)]
     for point, cell in sorted(listed):
@@ -60,8 +62,12 @@ def _pixel(point: int, shape: tuple[int, ...]) -> int:
     return point // (depths * height * width) * height * width + point % (height * width)
 
 
+def _harmless(starts: NDArray[np.int32], capacity: int) -> NDArray[np.int32]:
+    """Row starts within the list of points; all 0 if they are no table, as bev_pool.h says."""
+    clamped = np.clip(starts, 0, capacity)
+    return clamped if (clamped[1:] >= clamped[:-1]).all() else np.zeros_like(clamped)
+
+
 def _listed(points: NDArray[np.int32], starts: NDArray[np.int32], cell: int, frustum: int) -> list[int]:
-    """The frustum points of a cell, with starts and points made harmless as bev_pool.h says."""
-    begin = min(max(int(starts[cell]), 0), len(points))
-    end = min(max(int(starts[cell + 1]), begin), len(points))
-    return [int(point) for point in points[begin:end] if 0 <= point < frustum]
+    """The frustum points of a cell without those that are none."""
+    return [int(point) for point in points[starts[cell] : starts[cell + 1]] if 0 <= point < frustum]

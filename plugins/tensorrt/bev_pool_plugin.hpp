@@ -9,14 +9,9 @@ namespace vexkd {
 class BevPoolPlugin final : public OperatorPlugin<BevPoolPlugin, BevSize, 4, 1> {
  public:
   static constexpr char kName[] = "BevPool";
-  static constexpr char kSignature[] =
-      "depth (V, D, h, w), context (V, C, h, w), points (K) and starts (height * width + 1)";
   using OperatorPlugin::OperatorPlugin;
 
-  static void output_types(trt::DataType const* inputs, trt::DataType* outputs) noexcept;
-  bool output_shapes(trt::DimsExprs const* inputs, trt::DimsExprs* outputs, trt::IExprBuilder& builder) const noexcept;
-  static bool supports(int32_t position, trt::DynamicPluginTensorDesc const* tensors) noexcept;
-  bool fits(Input const* inputs) const noexcept;
+  Tensors tensors() const noexcept;
   vexkd_status workspace(Input const* inputs, size_t* size) const noexcept;
   vexkd_status run(Input const* inputs, trt::PluginTensorDesc const* outputs, void const* const* from, void* const* to,
                    void* workspace, size_t size, CudaStream stream) const noexcept;

@@ -1,6 +1,7 @@
 #include "logging.hpp"
 
 #include <cxxabi.h>
+#include <dlfcn.h>
 
 #include <atomic>
 #include <cstdarg>
@@ -82,6 +83,13 @@ bool log_to_tensorrt(char const* message) {
 }  // namespace
 
 void set_logger_finder(void* finder) noexcept { logger_finder.store(finder, std::memory_order_release); }
+
+bool is_tensorrt_rtx() noexcept {
+  void* const finder = logger_finder.load(std::memory_order_acquire);
+  Dl_info library{};
+  if (finder == nullptr || dladdr(*static_cast<void**>(finder), &library) == 0) return false;  // where its vtable lies
+  return std::string_view(library.dli_fname).find("tensorrt_rtx") != std::string_view::npos;
+}
 
 void log_error(char const* format, ...) noexcept {
   char message[512] = "vexkd: ";

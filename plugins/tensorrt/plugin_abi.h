@@ -28,7 +28,7 @@ enum class DataType : int32_t {
   kINT64 = 8,
 };
 
-enum class TensorFormat : int32_t { kLINEAR = 0, kHWC8 = 2 };
+enum class TensorFormat : int32_t { kLINEAR = 0, kHWC8 = 2, kHWC = 8 };
 
 enum class PluginFieldType : int32_t {
   kFLOAT16 = 0,

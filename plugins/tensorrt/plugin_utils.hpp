@@ -9,6 +9,7 @@
 
 #include "logging.hpp"
 #include "plugin_api.h"
+#include "tensor_rules.hpp"
 #include "vexkd/types.h"
 
 namespace vexkd {
@@ -60,25 +61,12 @@ inline bool read_size(trt::PluginFieldCollection const* fields, char const* name
   return true;
 }
 
-inline bool is_linear(trt::PluginTensorDesc const& tensor, trt::DataType type) noexcept {
-  return tensor.format == trt::TensorFormat::kLINEAR && tensor.type == type;
-}
-
-inline bool is_float(trt::DataType type) noexcept {
-  return type == trt::DataType::kFLOAT || type == trt::DataType::kHALF;
-}
-
 inline vexkd_dtype dtype_of(trt::DataType type) noexcept {
   return type == trt::DataType::kHALF ? VEXKD_F16 : VEXKD_F32;
 }
 
-/// FP16 with the channels of a position side by side, eight at a time: VEXKD_PACKED8.
-inline bool is_packed(trt::PluginTensorDesc const& tensor) noexcept {
-  return tensor.format == trt::TensorFormat::kHWC8 && tensor.type == trt::DataType::kHALF;
-}
-
 inline vexkd_layout layout_of(trt::PluginTensorDesc const& tensor) noexcept {
-  return is_packed(tensor) ? VEXKD_PACKED8 : VEXKD_PLANAR;
+  return tensor.format == trt::TensorFormat::kLINEAR ? VEXKD_PLANAR : VEXKD_PACKED8;
 }
 
 /// True if a kernel succeeded; else the reason is logged.
@@ -88,31 +76,48 @@ inline bool succeeded(char const* operation, vexkd_status status) noexcept {
   return false;
 }
 
-/// True if the dimension fits the kernels' int32 sizes.
-inline bool is_size(int64_t extent) noexcept { return extent >= 0 && extent <= INT32_MAX; }
-
 /// The dimension as the kernels take it, -1, which they refuse, if it does not fit.
-inline int32_t to_size(int64_t extent) noexcept { return is_size(extent) ? static_cast<int32_t>(extent) : -1; }
+inline int32_t to_size(int64_t extent) noexcept {
+  return extent >= 0 && extent <= INT32_MAX ? static_cast<int32_t>(extent) : -1;
+}
 
 /// Asked for where the workspace cannot be known: no machine has it, so that no engine is built with too little.
 inline constexpr size_t kNoWorkspace = size_t{1} << 50;
 
-/// Shape and type of an input: the current one, or the largest one while an engine is built.
+/// Shape, type and layout of an input: the current ones, or the largest shape while an engine is built.
 struct Input {
   trt::Dims const& dims;
   trt::DataType type;
+  vexkd_layout layout;
 };
 
+/// Dimensions that are fixed when an engine is built, -1 for the others.
+inline trt::Dims known_dims(trt::DynamicPluginTensorDesc const& tensor) noexcept {
+  trt::Dims known = tensor.desc.dims;
+  for (int32_t i = 0; i < known.nbDims && i < trt::Dims::MAX_DIMS; ++i) {
+    if (known.d[i] < 0 && tensor.min.d[i] == tensor.max.d[i]) known.d[i] = tensor.min.d[i];
+  }
+  return known;
+}
+inline trt::Dims known_dims(trt::DimsExprs const& expressions) noexcept {
+  trt::Dims known{};
+  known.nbDims = expressions.nbDims;
+  for (int32_t i = 0; i < known.nbDims && i < trt::Dims::MAX_DIMS; ++i) {
+    bool const constant = expressions.d[i] != nullptr && expressions.d[i]->isConstant();
+    known.d[i] = constant ? expressions.d[i]->getConstantValue() : -1;
+  }
+  return known;
+}
+
 /// Everything of IPluginV3 that does not depend on the operator: identity, fields, cloning, and the checks of what the
-/// host passes, so that an operator sees whole, non-null arguments only.
+/// host passes, so that an operator sees whole, non-null arguments of shapes and types that fit. What does not is
+/// refused, with a line that says why, as early as it is known: while the network is made (types, constant shapes),
+/// when the engine is built (shapes of a profile), or before a call.
 ///
 /// `Attributes` owns the values of the operator's fields and offers `fields()`, descriptions that point into itself, so
 /// every clone describes its own copy. `Derived` adds, as public members:
-///   kName, kSignature (for messages)
-///   void output_types(trt::DataType const* inputs, trt::DataType* outputs) const        these two may be static
-///   bool output_shapes(trt::DimsExprs const* inputs, trt::DimsExprs* outputs, trt::IExprBuilder& builder) const
-///   bool supports(int32_t position, trt::DynamicPluginTensorDesc const* tensors) const
-///   bool fits(Input const* inputs) const             the shapes are those of a valid call
+///   kName
+///   Tensors tensors() const                          the rules of the inputs, then of the outputs
 ///   vexkd_status workspace(Input const* inputs, size_t* size) const
 ///       each tensor may have its largest shape by itself, so they need not fit each other
 ///   vexkd_status run(Input const* inputs, trt::PluginTensorDesc const* outputs, void const* const* from,
@@ -124,6 +129,8 @@ class OperatorPlugin : public trt::IPluginV3,
                        public trt::IPluginV3OneBuild,
                        public trt::IPluginV3OneRuntime {
  public:
+  using Tensors = std::array<TensorRule, kInputs + kOutputs>;
+
   explicit OperatorPlugin(Attributes const& attributes) noexcept
       : attributes_(attributes),
         fields_(attributes_.fields()),
@@ -150,51 +157,64 @@ class OperatorPlugin : public trt::IPluginV3,
   char const* getPluginVersion() const noexcept override { return kPluginVersion; }
   char const* getPluginNamespace() const noexcept override { return kPluginNamespace; }
 
-  int32_t configurePlugin(trt::DynamicPluginTensorDesc const*, int32_t, trt::DynamicPluginTensorDesc const*,
-                          int32_t) noexcept override {
-    return 0;
+  int32_t configurePlugin(trt::DynamicPluginTensorDesc const* inputs, int32_t input_count,
+                          trt::DynamicPluginTensorDesc const* outputs, int32_t output_count) noexcept override {
+    if (!whole(inputs, input_count, outputs, output_count)) return -1;
+    trt::Dims known[kInputs];
+    for (int32_t i = 0; i < kInputs; ++i) known[i] = known_dims(inputs[i]);
+    return with_rules([&](OperatorRules const& rules) { return rules.accept_shapes(known, false) ? 0 : -1; });
   }
   int32_t getNbOutputs() const noexcept override { return kOutputs; }
 
   int32_t getOutputDataTypes(trt::DataType* outputs, int32_t output_count, trt::DataType const* inputs,
                              int32_t input_count) const noexcept override {
     if (!whole(inputs, input_count, outputs, output_count)) return -1;
-    self().output_types(inputs, outputs);
-    return 0;
+    return with_rules([&](OperatorRules const& rules) {
+      if (!rules.accept_types(inputs)) return -1;
+      rules.output_types(inputs, outputs);
+      return 0;
+    });
   }
 
   int32_t getOutputShapes(trt::DimsExprs const* inputs, int32_t input_count, trt::DimsExprs const*, int32_t,
                           trt::DimsExprs* outputs, int32_t output_count, trt::IExprBuilder& builder) noexcept override {
     if (!whole(inputs, input_count, outputs, output_count)) return -1;
-    return self().output_shapes(inputs, outputs, builder) ? 0 : refuse();
+    trt::Dims known[kInputs];
+    for (int32_t i = 0; i < kInputs; ++i) known[i] = known_dims(inputs[i]);
+    return with_rules([&](OperatorRules const& rules) {
+      if (!rules.accept_shapes(known, false)) return -1;
+      rules.output_shapes(inputs, outputs, builder);
+      return 0;
+    });
   }
 
   bool supportsFormatCombination(int32_t position, trt::DynamicPluginTensorDesc const* tensors, int32_t input_count,
                                  int32_t output_count) noexcept override {
     if (!whole(tensors, input_count, tensors, output_count)) return false;
-    return position >= 0 && position < kInputs + kOutputs && self().supports(position, tensors);
+    if (position < 0 || position >= kInputs + kOutputs) return false;
+    return with_rules([&](OperatorRules const& rules) { return rules.support(position, tensors); });
   }
 
   size_t getWorkspaceSize(trt::DynamicPluginTensorDesc const* tensors, int32_t input_count,
                           trt::DynamicPluginTensorDesc const*, int32_t) const noexcept override {
     if (!whole(tensors, input_count, tensors, kOutputs)) return kNoWorkspace;
-    return with_inputs([&](int32_t i) { return Input{tensors[i].max, tensors[i].desc.type}; },
-                       [&](Input const* inputs) { return workspace_size(inputs); });
+    return with_inputs(
+        [&](int32_t i) { return Input{tensors[i].max, tensors[i].desc.type, layout_of(tensors[i].desc)}; },
+        [&](Input const* inputs) { return workspace_size(inputs); });
   }
 
   int32_t onShapeChange(trt::PluginTensorDesc const* tensors, int32_t input_count, trt::PluginTensorDesc const* outputs,
                         int32_t output_count) noexcept override {
     if (!whole(tensors, input_count, outputs, output_count)) return -1;
-    return with_inputs([&](int32_t i) { return Input{tensors[i].dims, tensors[i].type}; },
-                       [&](Input const* inputs) { return self().fits(inputs) ? 0 : refuse(); });
+    return accept_call(tensors) ? 0 : -1;
   }
 
   int32_t enqueue(trt::PluginTensorDesc const* tensors, trt::PluginTensorDesc const* outputs, void const* const* from,
                   void* const* to, void* workspace, CudaStream stream) noexcept override {
     if (tensors == nullptr || outputs == nullptr || from == nullptr || to == nullptr) return -1;
-    return with_inputs([&](int32_t i) { return Input{tensors[i].dims, tensors[i].type}; },
+    if (!accept_call(tensors)) return -1;
+    return with_inputs([&](int32_t i) { return Input{tensors[i].dims, tensors[i].type, layout_of(tensors[i])}; },
                        [&](Input const* inputs) {
-                         if (!self().fits(inputs)) return refuse();
                          vexkd_status const status =
                              self().run(inputs, outputs, from, to, workspace, workspace_size(inputs), stream);
                          return succeeded(Derived::kName, status) ? 0 : -1;
@@ -211,9 +231,16 @@ class OperatorPlugin : public trt::IPluginV3,
     return inputs != nullptr && outputs != nullptr && input_count == kInputs && output_count == kOutputs;
   }
 
-  static int32_t refuse() noexcept {
-    log_error("%s takes %s", Derived::kName, Derived::kSignature);
-    return -1;
+  template <class Use>
+  auto with_rules(Use use) const noexcept {
+    Tensors const tensors = self().tensors();
+    return use(OperatorRules{Derived::kName, tensors.data(), kInputs, kOutputs});
+  }
+
+  bool accept_call(trt::PluginTensorDesc const* tensors) const noexcept {
+    trt::Dims shapes[kInputs];
+    for (int32_t i = 0; i < kInputs; ++i) shapes[i] = tensors[i].dims;
+    return with_rules([&](OperatorRules const& rules) { return rules.accept_shapes(shapes, true); });
   }
 
   template <class Make, class Use>
@@ -272,10 +299,9 @@ struct BevSize {
     return {trt::PluginField{"height", &height, trt::PluginFieldType::kINT32, 1},
             trt::PluginField{"width", &width, trt::PluginFieldType::kINT32, 1}};
   }
-  /// Shape of a map of this size: (1, channels, height, width).
-  trt::DimsExprs map_of(trt::IDimensionExpr const* channels, trt::IExprBuilder& builder) const noexcept {
-    return {4, {builder.constant(1), channels, builder.constant(height), builder.constant(width)}};
-  }
+  int64_t cells() const noexcept { return int64_t{height} * width; }
+  /// Shape of a map of this size.
+  Shape map(char const* channels) const noexcept { return {1, channels, int64_t{height}, int64_t{width}}; }
 };
 
 }  // namespace vexkd

@@ -27,13 +27,9 @@ struct PrepareImagesAttributes {
 class PrepareImagesPlugin final : public OperatorPlugin<PrepareImagesPlugin, PrepareImagesAttributes, 1, 1> {
  public:
   static constexpr char kName[] = "PrepareImages";
-  static constexpr char kSignature[] = "images (V, H, W, 3)";
   using OperatorPlugin::OperatorPlugin;
 
-  void output_types(trt::DataType const* inputs, trt::DataType* outputs) const noexcept;
-  bool output_shapes(trt::DimsExprs const* inputs, trt::DimsExprs* outputs, trt::IExprBuilder& builder) const noexcept;
-  bool supports(int32_t position, trt::DynamicPluginTensorDesc const* tensors) const noexcept;
-  bool fits(Input const* inputs) const noexcept;
+  Tensors tensors() const noexcept;
   vexkd_status workspace(Input const* inputs, size_t* size) const noexcept;
   vexkd_status run(Input const* inputs, trt::PluginTensorDesc const* outputs, void const* const* from, void* const* to,
                    void* workspace, size_t size, CudaStream stream) const noexcept;

@@ -23,32 +23,10 @@ bool VoxelizeAttributes::read(trt::PluginFieldCollection const* fields) noexcept
   return succeeded("reading Voxelize's range and cell", vexkd_make_grid(range, cell, &grid));
 }
 
-void VoxelizePlugin::output_types(trt::DataType const*, trt::DataType* outputs) noexcept {
-  outputs[0] = trt::DataType::kFLOAT;
-  outputs[1] = trt::DataType::kINT32;
-}
-
-bool VoxelizePlugin::output_shapes(trt::DimsExprs const* inputs, trt::DimsExprs* outputs,
-                                   trt::IExprBuilder& builder) const noexcept {
-  if (inputs[kPoints].nbDims != 2 || inputs[kCount].nbDims != 1) return false;
-  outputs[0].nbDims = 2;
-  outputs[0].d[0] = inputs[kPoints].d[0];
-  outputs[0].d[1] = builder.constant(VEXKD_POINT_FEATURES);
-  outputs[1].nbDims = 1;
-  outputs[1].d[0] = inputs[kPoints].d[0];
-  return true;
-}
-
-bool VoxelizePlugin::supports(int32_t position, trt::DynamicPluginTensorDesc const* tensors) noexcept {
-  bool const is_real = position == kPoints || position == kFeatures;
-  return is_linear(tensors[position].desc, is_real ? trt::DataType::kFLOAT : trt::DataType::kINT32);
-}
-
-bool VoxelizePlugin::fits(Input const* inputs) const noexcept {
-  trt::Dims const& points = inputs[kPoints].dims;
-  trt::Dims const& count = inputs[kCount].dims;
-  return points.nbDims == 2 && is_size(points.d[0]) && points.d[1] == VEXKD_POINT_SIZE && count.nbDims == 1 &&
-         count.d[0] == 1;
+VoxelizePlugin::Tensors VoxelizePlugin::tensors() const noexcept {
+  return {TensorRule{"points", Element::kFloat, {"N", VEXKD_POINT_SIZE}}, TensorRule{"count", Element::kInt, {1}},
+          TensorRule{"features", Element::kFloat, {"N", VEXKD_POINT_FEATURES}},
+          TensorRule{"cells", Element::kInt, {"N"}}};
 }
 
 vexkd_status VoxelizePlugin::workspace(Input const* inputs, size_t* size) const noexcept {

@@ -34,7 +34,7 @@ class Backend(Protocol):
 
     library: ctypes.CDLL
     skew: int
-    """Elements by which arrays, but not workspaces, are moved from their alignment to 256 bytes."""
+    """Elements by which arrays, and bytes by which workspaces, are moved from their alignment to 256 bytes."""
 
     @property
     def stream(self) -> int:
@@ -124,27 +124,34 @@ class Call:
         if query is not None:
             size = ctypes.c_size_t()
             self._check("_workspace", [*(_plain(value) for value in query), ctypes.byref(size)])
-            self._workspace = self._allocate(size.value, 0)
+            self._workspace = self._allocate(size.value, backend.skew)
             self._arguments += [ctypes.c_void_p(self._workspace[0]), size]
 
     def run(self) -> None:
         """Enqueue the call on the backend's stream."""
         self._check("", [*self._arguments, ctypes.c_void_p(self.backend.stream)])
 
+    def status(self) -> int:
+        """Enqueue the call; its status."""
+        return self._status("", [*self._arguments, ctypes.c_void_p(self.backend.stream)])
+
     def results(self) -> list[NDArray[Any]]:
         """The outputs; the inputs and the guards of all buffers must be untouched."""
         for data, fetch in self._inputs:
             assert np.array_equal(fetch(), data), f"{self.name} wrote to an input or beside it"
         if hasattr(self, "_workspace"):
-            _inside(self._workspace[1](), 0)
+            _inside(self._workspace[1](), self.backend.skew)
         return [
             _inside(fetch(), self._skew(out.dtype)).copy().view(out.dtype).reshape(out.shape)
             for out, fetch in self._outputs
         ]
 
     def _check(self, suffix: str, arguments: list[Any]) -> None:
-        status = getattr(self.backend.library, f"vexkd_{self.name}_cuda{suffix}")(*arguments)
+        status = self._status(suffix, arguments)
         assert status == 0, f"{self.name}{suffix}: status {status}"
+
+    def _status(self, suffix: str, arguments: list[Any]) -> int:
+        return int(getattr(self.backend.library, f"vexkd_{self.name}_cuda{suffix}")(*arguments))
 
     def _skew(self, dtype: Any) -> int:
         return self.backend.skew * np.dtype(dtype).itemsize
@@ -216,13 +223,19 @@ def voxelize(backend: Backend, points: NDArray, counts: NDArray, grid: GridCase,
 
 
 def pillar_max(
-    backend: Backend, features: NDArray, cells: NDArray, size: tuple[int, int, int], argmax: bool = True
+    backend: Backend,
+    features: NDArray,
+    cells: NDArray,
+    size: tuple[int, int, int],
+    argmax: bool = True,
+    packed: bool = False,
 ) -> Call:
     (points, channels), (batch, height, width) = features.shape, size
     shape, dtype = (batch, channels, height, width), HALF[features.dtype]
-    arguments = (features, dtype, cells, points, channels, *size, Out(shape, features.dtype))
+    bev = Out(packed_shape(shape) if packed else shape, features.dtype)
     wanted = Out(shape, np.int32) if argmax else None
-    return Call(backend, "pillar_max", (*arguments, wanted), (dtype, points, channels, *size, int(argmax)))
+    arguments = (features, dtype, cells, points, channels, *size, bev, wanted, int(packed))
+    return Call(backend, "pillar_max", arguments, (dtype, points, channels, *size, int(argmax)))
 
 
 def pillar_max_backward(backend: Backend, grad_bev: NDArray, argmax: NDArray, points: int) -> Call:
@@ -236,10 +249,42 @@ def _pool_shape(depth: NDArray, context: NDArray, points: NDArray, size: Sequenc
     return BevPoolShape(views, depths, height, width, context.shape[1], len(points), *size)
 
 
-def bev_pool(backend: Backend, depth: NDArray, context: NDArray, points: NDArray, starts: NDArray, *size: int) -> Call:
+def bev_pool(
+    backend: Backend,
+    depth: NDArray,
+    context: NDArray,
+    points: NDArray,
+    starts: NDArray,
+    *size: int,
+    packed: tuple[bool, bool] = (False, False),
+) -> Call:
+    """``packed``: the context, and the map, in VEXKD_PACKED8."""
     shape, dtype = _pool_shape(depth, context, points, size), HALF[depth.dtype]
-    out = Out((size[0], context.shape[1], *size[1:]), depth.dtype)
-    return Call(backend, "bev_pool", (depth, context, dtype, points, starts, shape, out), (dtype, shape))
+    bev = (size[0], context.shape[1], *size[1:])
+    given = pack(context) if packed[0] else context
+    out = Out(packed_shape(bev) if packed[1] else bev, depth.dtype)
+    arguments = (depth, given, dtype, points, starts, shape, out, *map(int, packed))
+    return Call(backend, "bev_pool", arguments, (dtype, shape))
+
+
+def packed_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Shape of VEXKD_PACKED8 for (N, C, H, W)."""
+    count, channels, height, width = shape
+    return count, height, width, -(-channels // 8), 8
+
+
+def pack(planar: NDArray) -> NDArray:
+    """VEXKD_PACKED8 of a planar array; the padding is NaN, which nobody may look at."""
+    whole = np.full((*packed_shape(planar.shape)[:3], -(-planar.shape[1] // 8) * 8), np.nan, planar.dtype)
+    whole[..., : planar.shape[1]] = planar.transpose(0, 2, 3, 1)
+    return whole.reshape(packed_shape(planar.shape))
+
+
+def unpack(packed: NDArray, channels: int) -> NDArray:
+    """The planar array; the padding must be 0."""
+    whole = packed.reshape(*packed.shape[:3], -1)
+    assert not whole[..., channels:].view(np.uint16).any()
+    return np.ascontiguousarray(whole[..., :channels].transpose(0, 3, 1, 2))
 
 
 def bev_pool_backward(

@@ -4,6 +4,8 @@ The emulation runs blocks and threads in random orders, so what depends on the o
 leaves its buffers shows without a GPU. It cannot show what only hardware has: launch limits, speed, nvcc's code.
 """
 
+import ctypes
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,12 +16,15 @@ from cuda_backends import (
     Backend,
     Call,
     Device,
+    Emulated,
     bev_pool,
     bev_pool_backward,
     frustum_index,
+    nms,
     outcome,
     pillar_max,
     pillar_max_backward,
+    unpack,
     voxelize,
 )
 from hypothesis import HealthCheck, given, settings
@@ -34,6 +39,7 @@ from vexkd.plugins.reference.frustum import frustum_index as frustum_reference
 from vexkd.plugins.reference.voxelize import voxelize as voxelize_reference
 
 GRID = GridCase((-4.0, -3.0, -2.0, 4.0, 3.0, 2.0), (0.5, 0.25), 24, 16)
+INVALID, MISALIGNED, CUDA_ERROR = 2, 4, 9
 SEEDS = st.integers(0, 2**32 - 1)
 DTYPES = st.sampled_from([np.float32, np.float16])
 few = settings(max_examples=40, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
@@ -85,6 +91,27 @@ def test_pillar_max(
     assert same_bits(gradient, max_reference.pillar_max_backward(grad_bev, ours[1], rows))
 
 
+@few
+@given(
+    st.integers(0, 600),
+    st.sampled_from([1, 3, 8, 16, 60, 64, 65, 72, 130]),
+    st.tuples(st.integers(1, 2), st.integers(1, 9), st.integers(1, 14)),
+    SEEDS,
+)
+def test_a_packed_map_of_pillars_has_the_bits_of_a_planar_one(
+    backend: Backend, rows: int, channels: int, size: tuple[int, int, int], seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    features = values(rng, (rows, channels), np.float16, broken=0.05)
+    cells = rng.integers(-2, np.prod(size) + 2, rows).astype(np.int32)
+    planar, argmax = outcome(pillar_max(backend, features, cells, size))
+    packed, same_argmax = outcome(pillar_max(backend, features, cells, size, packed=True))
+    assert same_bits(unpack(packed, channels), planar)
+    assert same_bits(same_argmax, argmax)
+    (alone,) = outcome(pillar_max(backend, features, cells, size, argmax=False, packed=True))
+    assert same_bits(alone, packed)
+
+
 POOLS = {
     "views": st.integers(1, 4),
     "feature": st.tuples(st.integers(1, 12), st.integers(1, 4), st.integers(1, 9)),
@@ -103,6 +130,34 @@ def test_bev_pool(
     case = random_frustum(np.random.default_rng(seed), views, feature, channels, size, dtype)
     (ours,) = outcome(bev_pool(backend, *case.inputs))
     assert close(ours, pool_reference.bev_pool(*case.inputs))
+
+
+@few
+@given(**POOLS)
+def test_packed_context_and_map_have_the_bits_of_planar_ones(
+    backend: Backend, views: int, feature: tuple, channels: int, size: tuple, dtype: Any, seed: int
+) -> None:
+    case = random_frustum(np.random.default_rng(seed), views, feature, channels, size, np.float16)
+    (planar,) = outcome(bev_pool(backend, *case.inputs))
+    for packed in ((True, False), (False, True), (True, True)):
+        (ours,) = outcome(bev_pool(backend, *case.inputs, packed=packed))
+        assert same_bits(unpack(ours, channels) if packed[1] else ours, planar), packed
+
+
+def test_packed_layouts_that_are_none_are_refused(backend: Backend) -> None:
+    wide = random_frustum(np.random.default_rng(0), 1, (2, 2, 2), 8, (1, 2, 2), np.float32)
+    cells = np.zeros(3, np.int32)
+    assert bev_pool(backend, *wide.inputs, packed=(True, False)).status() == INVALID
+    assert bev_pool(backend, *wide.inputs, packed=(False, True)).status() == INVALID
+    assert pillar_max(backend, np.ones((3, 8), np.float32), cells, (1, 2, 2), packed=True).status() == INVALID
+    half = random_frustum(np.random.default_rng(0), 1, (2, 2, 2), 8, (1, 2, 2), np.float16)
+    backend.skew = 1
+    try:
+        assert bev_pool(backend, *half.inputs, packed=(True, False)).status() == MISALIGNED
+        assert bev_pool(backend, *half.inputs, packed=(False, True)).status() == MISALIGNED
+        assert pillar_max(backend, np.ones((3, 8), np.float16), cells, (1, 2, 2), packed=True).status() == MISALIGNED
+    finally:
+        backend.skew = 0
 
 
 @few
@@ -192,6 +247,29 @@ def test_arrays_need_no_more_alignment_than_an_element(backend: Any, name: str, 
     assert all(same_bits(one, other) for one, other in zip(ours, expected, strict=True))
 
 
+@pytest.mark.parametrize("name", ["voxelize", "pillar_max", "bev_pool", "bev_pool_backward", "nms"])
+def test_a_launch_that_fails_ends_the_call(emulated_library: Path, name: str) -> None:
+    backend = Emulated(emulated_library)
+    boxes = np.zeros((9, 9), np.float32)
+    calls = crowded_calls(backend)
+    calls["nms"] = nms(
+        backend, boxes, np.ones(9, np.float32), np.zeros(9, np.int32), "circle", np.ones(1, np.float32), 0.0
+    )
+    call, library = calls[name], backend.library
+    library.vexkd_emulation_fail(-1)
+    call.run()
+    launches = library.vexkd_emulation_fail(-1)
+    assert launches > 1
+    for failing in range(launches):
+        library.vexkd_emulation_fail(failing)
+        status = call.status()
+        assert (status, library.vexkd_emulation_fail(-1)) == (CUDA_ERROR, failing + 1)
+        error = ctypes.c_char_p()
+        assert library.vexkd_last_cuda_error(ctypes.byref(error)) == 9
+        assert error.value == b"cudaErrorInvalidConfiguration"
+    call.run()  # and the next one starts afresh
+
+
 def test_a_crowded_cell_is_summed_to_float64s_value(backend: Backend) -> None:
     case = random_frustum(np.random.default_rng(2), 2, (60, 5, 8), 16, (1, 1, 2))
     assert np.diff(case.starts).max() > 1000
@@ -223,7 +301,27 @@ def test_tables_that_are_none_are_made_harmless_as_on_the_cpu(backend: Backend, 
     points = np.array([0, 7, -1, 3, 8, 99, -(2**31), 2**31 - 1], np.int32)
     inputs = (depth, context, points, np.array(starts, np.int32))
     (ours,) = outcome(bev_pool(backend, *inputs, 1, 1, 3))
-    assert close(ours, pool_reference.bev_pool(*inputs, 1, 1, 3))
+    theirs = pool_reference.bev_pool(*inputs, 1, 1, 3)
+    assert close(ours, theirs)
+    gradients = outcome(bev_pool_backward(backend, np.ones_like(theirs), *inputs))
+    for gradient, expected in zip(
+        gradients, pool_reference.bev_pool_backward(np.ones_like(theirs), *inputs), strict=True
+    ):
+        assert close(gradient, expected)
+
+
+@pytest.mark.parametrize("fall", [0, 1, 2_000, 4_998])
+def test_one_fall_among_many_row_starts_empties_the_map(backend: Backend, fall: int) -> None:
+    depth, context = np.ones((1, 50, 10, 10), np.float32), np.ones((1, 3, 10, 10), np.float32)
+    points, starts = np.arange(5_000, dtype=np.int32), np.arange(5_001, dtype=np.int32)
+    (ours,) = outcome(bev_pool(backend, depth, context, points, starts, 1, 50, 100))
+    assert (ours == 1).all()
+    starts[fall] = starts[fall + 1] + 1
+    (ours,) = outcome(bev_pool(backend, depth, context, points, starts, 1, 50, 100))
+    assert not ours.any()
+    grad_bev = np.ones((1, 3, 50, 100), np.float32)
+    for gradient in outcome(bev_pool_backward(backend, grad_bev, depth, context, points, starts)):
+        assert not gradient.any()
 
 
 def test_a_point_listed_twice_gives_the_same_gradients_in_any_order_of_threads(backend: Any) -> None:

@@ -36,7 +36,7 @@ def bev_pool(
     code, shape, inputs = _prepare(depth, context, points, starts, (batch, height, width))
     bev = context.new_empty(batch, context.shape[1], height, width)
     depth, context, points, starts = inputs
-    launch("bev_pool", (depth, context, code, points, starts, shape, bev), (code, shape))
+    launch("bev_pool", (depth, context, code, points, starts, shape, bev), (code, shape), maps=2)
     return bev
 
 

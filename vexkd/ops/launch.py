@@ -14,13 +14,14 @@ _CODES = {torch.float32: F32, torch.float16: F16}
 Argument = Tensor | ctypes.Structure | ctypes.Array[Any] | int | None
 
 
-def launch(operator: str, arguments: Sequence[Argument], query: Sequence[Argument] | None) -> None:
+def launch(operator: str, arguments: Sequence[Argument], query: Sequence[Argument] | None, maps: int = 0) -> None:
     """Call ``vexkd_<operator>_cpu`` or ``_cuda``, whichever the tensors' device asks for.
 
     Args:
         operator: name in the C ABI.
         arguments: parameters of the C function up to threads or workspace; tensors must be contiguous.
         query: parameters of its workspace query, None for an operator without workspace.
+        maps: tensors whose layout the CUDA function asks for; all are planar.
 
     Raises:
         KernelError: the kernel refused its arguments, or the library was built without CUDA.
@@ -41,7 +42,7 @@ def launch(operator: str, arguments: Sequence[Argument], query: Sequence[Argumen
             # Freed on return, reused by the allocator in the stream's order only.
             buffer = torch.empty(size, dtype=torch.uint8, device=device)
             workspace = (buffer.data_ptr(), size)
-        call(f"{operator}_cuda", *values, *workspace, torch.cuda.current_stream(device).cuda_stream)
+        call(f"{operator}_cuda", *values, *[0] * maps, *workspace, torch.cuda.current_stream(device).cuda_stream)
 
 
 def dtype_code(tensor: Tensor, name: str) -> int:

@@ -65,7 +65,7 @@ def _forward(features: Tensor, cells: Tensor, size: tuple[int, int, int], argmax
     cells = check("cells", cells, torch.int32, (len(features),), features)
     bev = features.new_empty(size[0], features.shape[1], *size[1:])
     arguments = (features, code, cells, *features.shape, *size, bev, argmax)
-    launch("pillar_max", arguments, (code, *features.shape, *size, int(argmax is not None)))
+    launch("pillar_max", arguments, (code, *features.shape, *size, int(argmax is not None)), maps=1)
     return bev
 
 

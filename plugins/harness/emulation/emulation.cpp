@@ -35,9 +35,12 @@ struct Fibre {
 std::vector<Fibre> fibres;
 ucontext_t first_scheduler;
 jmp_buf scheduler;
-unsigned running = 0;
+unsigned running = 0, block_size = 0;
 std::mt19937 random_order(0);
 std::function<void()> const* body = nullptr;
+constexpr int kLaunchFailed = 9;     // cudaErrorInvalidConfiguration
+int32_t launches = 0, failing = -1;  // since vexkd_emulation_fail; the number of the launch that fails
+int error = 0;
 
 [[noreturn]] void stop(char const* reason) {
   std::fprintf(stderr, "emulation: %s\n", reason);
@@ -108,6 +111,11 @@ void run_block(unsigned threads) {
 void launch(dim3 grid, unsigned threads, std::function<void()> const& thread) {
   if (fibres.size() < threads) fibres.resize(threads);
   if (threads % kWarp != 0) stop("blocks must be whole warps");
+  if (launches++ == failing) {
+    error = kLaunchFailed;
+    return;
+  }
+  block_size = threads;
   body = &thread;
   std::vector<uint64_t> blocks(uint64_t{grid.x} * grid.y * grid.z);
   std::iota(blocks.begin(), blocks.end(), uint64_t{0});
@@ -120,7 +128,22 @@ void launch(dim3 grid, unsigned threads, std::function<void()> const& thread) {
   }
 }
 
+int take_error() {
+  int const taken = error;
+  error = 0;
+  return taken;
+}
+
 void block_barrier() { wait_for(Wait::kBlock); }
+
+bool block_any(bool value) {
+  fibres[running].value = value ? 1 : 0;
+  wait_for(Wait::kBlock);
+  bool const any =
+      std::any_of(fibres.begin(), fibres.begin() + block_size, [](Fibre const& one) { return one.value != 0; });
+  wait_for(Wait::kBlock);
+  return any;
+}
 
 uint64_t shuffle(uint64_t value, unsigned source) {
   unsigned const self = running, warp = self / kWarp * kWarp;
@@ -135,4 +158,12 @@ uint64_t shuffle(uint64_t value, unsigned source) {
 
 extern "C" __attribute__((visibility("default"))) void vexkd_emulation_seed(uint32_t seed) {
   emulation::random_order.seed(seed);
+}
+
+// Let the launch of this number from now on fail, -1 for none; returns how many there were since the last call.
+extern "C" __attribute__((visibility("default"))) int32_t vexkd_emulation_fail(int32_t launch) {
+  int32_t const made = emulation::launches;
+  emulation::launches = 0;
+  emulation::failing = launch;
+  return made;
 }

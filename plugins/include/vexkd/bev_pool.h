@@ -29,8 +29,11 @@ typedef struct vexkd_bev_pool_shape {
  * points   (K) i32: frustum points as flat indices ((v * D + d) * h + y) * w + x, sorted by cell; entries outside
  *          0 .. V*D*h*w - 1 are skipped.
  * starts   (B * H * W + 1) i32: cell c owns points[starts[c] .. starts[c + 1] - 1]. A start is taken as 0 below 0 and
- *          as K above it, and an end below its start gives an empty cell.
+ *          as K above it. If then any start is below the one before it, this is no table of row starts, and every cell
+ *          is empty: whatever the contents (uninitialised memory), no point is visited twice, and the work is
+ *          O((K + B * H * W) * C).
  * bev      (B, C, H, W) of dtype; 0 for an empty cell.
+ * context_layout, bev_layout: VEXKD_PLANAR, or VEXKD_PACKED8 with dtype F16; the same bits either way.
  *
  * Products and sums are binary32 in the order of the list, one multiplication and one addition per point, not fused
  * on the CPU; dtype F16 rounds once, at the end.
@@ -41,8 +44,9 @@ VEXKD_API vexkd_status vexkd_bev_pool_cpu(const void* depth, const void* context
                                           void* workspace, size_t workspace_size);
 VEXKD_API vexkd_status vexkd_bev_pool_cuda(const void* depth, const void* context, vexkd_dtype dtype,
                                            const int32_t* points, const int32_t* starts,
-                                           const vexkd_bev_pool_shape* shape, void* bev, void* workspace,
-                                           size_t workspace_size, void* stream);
+                                           const vexkd_bev_pool_shape* shape, void* bev, vexkd_layout context_layout,
+                                           vexkd_layout bev_layout, void* workspace, size_t workspace_size,
+                                           void* stream);
 
 /** Bytes of workspace for calls of this shape and of any that is no larger in each size. */
 VEXKD_API vexkd_status vexkd_bev_pool_cpu_workspace(vexkd_dtype dtype, const vexkd_bev_pool_shape* shape, size_t* size);

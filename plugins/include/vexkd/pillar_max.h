@@ -16,6 +16,7 @@ extern "C" {
  *           The same bits for any order of the points.
  * argmax    (batch, channels, height, width) i32, or null if not wanted: the lowest row that attains the maximum, -1
  *           where there is none.
+ * bev_layout: VEXKD_PLANAR, or VEXKD_PACKED8 with dtype F16; the same bits either way. argmax is always planar.
  *
  * batch, height, width >= 1; points, channels >= 0; batch * height * width < 2^31;
  * the bytes of every array must fit in the address space (else VEXKD_TOO_LARGE).
@@ -26,8 +27,8 @@ VEXKD_API vexkd_status vexkd_pillar_max_cpu(const void* features, vexkd_dtype dt
                                             size_t workspace_size);
 VEXKD_API vexkd_status vexkd_pillar_max_cuda(const void* features, vexkd_dtype dtype, const int32_t* cells,
                                              int32_t points, int32_t channels, int32_t batch, int32_t height,
-                                             int32_t width, void* bev, int32_t* argmax, void* workspace,
-                                             size_t workspace_size, void* stream);
+                                             int32_t width, void* bev, int32_t* argmax, vexkd_layout bev_layout,
+                                             void* workspace, size_t workspace_size, void* stream);
 
 /** Bytes of workspace for calls of these sizes and smaller ones; `with_argmax` 0 or 1. */
 VEXKD_API vexkd_status vexkd_pillar_max_cpu_workspace(vexkd_dtype dtype, int32_t points, int32_t channels,

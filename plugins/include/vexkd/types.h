@@ -16,12 +16,13 @@
  *   another output nor the workspace (VEXKD_OVERLAP). An array without elements may be null.
  * - Results are the same bits on every run, for any number of threads, on any stream.
  * - A workspace is scratch memory: no content is kept between calls, and calls that may run at the same time need one
- *   each. Its size comes from the query beside the operator; a query's answer never shrinks when a size grows.
- * - *_cpu: `threads` 0 means all cores this process may run on. The workspace is aligned to VEXKD_CPU_ALIGNMENT, or
- *   null with size 0, and then the call allocates and frees it. Safe to call from several threads at once.
+ *   each. It may lie anywhere. Its size comes from the query beside the operator; a query's answer never shrinks when
+ *   a size grows.
+ * - *_cpu: `threads` 0 means all cores this process may run on. The workspace may be null with size 0, and then the
+ *   call allocates and frees it. Safe to call from several threads at once.
  * - *_cuda: all arrays lie in device memory but where a function says otherwise, only `stream` (a cudaStream_t) is
- *   used, nothing is allocated or synchronised, and the call can be captured in a CUDA graph. The workspace is aligned
- *   to VEXKD_CUDA_ALIGNMENT and may be null only if the query says 0. In a library built without CUDA these return
+ *   used, nothing is allocated or synchronised, and the call can be captured in a CUDA graph. The workspace may be
+ *   null only if the query says 0. A launch that fails ends the call. In a library built without CUDA these return
  *   VEXKD_UNSUPPORTED; the workspace queries answer there too (an engine's workspace is fixed where it is built),
  *   except that of frustum_index, which asks the current device.
  *   Values in device memory (counts, cells, starts, points) cannot be reported: they are made harmless as each
@@ -42,6 +43,7 @@
 #error "CMakeLists.txt has another ABI version"
 #endif
 
+/** Bytes to which kernels align the parts of their workspaces; the queries count what that takes. */
 #define VEXKD_CPU_ALIGNMENT 64
 #define VEXKD_CUDA_ALIGNMENT 256
 
@@ -56,7 +58,7 @@ typedef int32_t vexkd_status;
 enum {
   VEXKD_OK = 0,
   VEXKD_NULL_POINTER = 1,
-  VEXKD_INVALID_ARGUMENT = 2, /**< a negative or inconsistent size, a grid that is none, an unknown dtype */
+  VEXKD_INVALID_ARGUMENT = 2, /**< a negative or inconsistent size, a grid that is none, an unknown dtype or layout */
   VEXKD_TOO_LARGE = 3,        /**< an index would not fit in int32, or a size in bytes not in the address space */
   VEXKD_MISALIGNED = 4,
   VEXKD_OVERLAP = 5,

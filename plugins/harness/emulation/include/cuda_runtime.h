@@ -20,8 +20,11 @@ using std::isfinite;
 typedef int cudaError_t;
 typedef struct CUstream_st* cudaStream_t;
 constexpr cudaError_t cudaSuccess = 0;
-inline cudaError_t cudaGetLastError() { return cudaSuccess; }
-inline const char* cudaGetErrorName(cudaError_t) { return "cudaSuccess"; }
+constexpr cudaError_t cudaErrorInvalidConfiguration = 9;
+inline cudaError_t cudaGetLastError() { return emulation::take_error(); }
+inline const char* cudaGetErrorName(cudaError_t error) {
+  return error == cudaSuccess ? "cudaSuccess" : "cudaErrorInvalidConfiguration";
+}
 inline cudaError_t cudaMemsetAsync(void* data, int value, size_t size, cudaStream_t) {
   std::memset(data, value, size);
   return cudaSuccess;
@@ -68,10 +71,7 @@ inline unsigned __float_as_uint(float a) { return emulated_bits<unsigned>(a); }
 inline float __uint_as_float(unsigned a) { return emulated_bits<float>(a); }
 
 inline void __syncthreads() { emulation::block_barrier(); }
-inline int64_t __shfl_up_sync(unsigned, int64_t value, unsigned step) {
-  unsigned const lane = threadIdx.x % 32;
-  return static_cast<int64_t>(emulation::shuffle(static_cast<uint64_t>(value), lane < step ? lane : lane - step));
-}
+inline int __syncthreads_or(int value) { return emulation::block_any(value != 0) ? 1 : 0; }
 inline float __shfl_xor_sync(unsigned, float value, unsigned step) {
   return __uint_as_float(static_cast<unsigned>(emulation::shuffle(__float_as_uint(value), (threadIdx.x % 32) ^ step)));
 }

@@ -23,8 +23,14 @@ extern Place place;
 /// Run `thread` once for every thread of every block.
 void launch(dim3 grid, unsigned threads, std::function<void()> const& thread);
 
+/// The error of the last launch, which is forgotten; 0 for none.
+int take_error();
+
 /// Wait for all threads of the block; ends the program if some never come.
 void block_barrier();
+
+/// A barrier that tells whether any thread of the block passes true.
+bool block_any(bool value);
 
 /// The value that lane `source` of the warp passes in the same call, all 32 lanes together.
 uint64_t shuffle(uint64_t value, unsigned source);
