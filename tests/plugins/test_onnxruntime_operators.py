@@ -323,7 +323,7 @@ def test_images_of_no_size_are_refused(raw: tuple[int, int]) -> None:
     inputs, _ = CASES["PrepareImages"][0]()
     runtime = native("PrepareImages", inputs, dynamic=True, **preparation(np.float16))
     with pytest.raises(
-        Exception, match=r"vexkd PrepareImages: (a size, grid or dtype is invalid|an index would not fit)"
+        Exception, match=r"vexkd PrepareImages: (a size, grid, dtype or layout is invalid|an index would not fit)"
     ):
         runtime.run({"images": np.zeros((1, *raw, 3), np.uint8)})
 
