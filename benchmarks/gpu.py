@@ -283,7 +283,7 @@ class GpuBench:
         constants = [self.on_device(values).view(1, 3, 1, 1) for values in (mean, deviation)]
         for dtype, code in ((torch.float16, 1), (torch.float32, 0)):
             out = self.empty(views, 3, *IMAGE_SIZE, dtype=dtype)
-            inputs = (pixels, shape, mean.ctypes.data, deviation.ctypes.data, code, out)
+            inputs = (pixels, shape, mean.ctypes.data, deviation.ctypes.data, code, library.PLANAR, out)
             ours = self.kernels.prepare("prepare_images", None, *inputs)
             ours()
             expected = prepare_images(images, IMAGE_SIZE, MEAN, DEVIATION, out.cpu().numpy().dtype.type)

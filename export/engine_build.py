@@ -13,6 +13,7 @@ from vexkd.engines.manifest import Engine, Tensor
 from vexkd.engines.targets import Target, serves
 from vexkd.engines.tensorrt_flavour import INSTALL, Flavour, Messages, is_installed, load_flavour, load_plugins
 from vexkd.export.builder_log import decisive_line, write_log
+from vexkd.export.engine_graph import engine_graph
 from vexkd.export.engine_layers import count_layers, layers_of_log
 from vexkd.export.read_back import deserialised_problems, engine_problems, network_problems
 from vexkd.plugins.errors import UserError
@@ -129,7 +130,7 @@ def _build(
     trt, graph = flavour.trt, onnx.load(model, load_external_data=False).graph
     builder = trt.Builder(messages.logger)
     network = builder.create_network(_strongly_typed(trt))
-    if not trt.OnnxParser(network, messages.logger).parse(model.read_bytes()):
+    if not trt.OnnxParser(network, messages.logger).parse(engine_graph(model)):
         raise _BuildError(f"cannot read {model.name}: {decisive_line(messages.log)}")
     _refuse(target, network_problems(network, trt, graph, tensors))
     data = _serialise(flavour, messages, builder, network, target)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vexkd.plugins.library import ImageShape, call, dense, dtype_code, pointer
+from vexkd.plugins.library import PLANAR, ImageShape, call, dense, dtype_code, pointer
 
 
 def prepare_images(
@@ -42,5 +42,5 @@ def prepare_images(
     prepared = np.empty((len(images), 3, *image_size), dtype)
     shape = ImageShape(*images.shape[:3], *image_size)
     inputs = (pointer(images), ctypes.byref(shape), pointer(constants[0]), pointer(constants[1]))
-    call("prepare_images_cpu", *inputs, dtype_code(prepared, "prepared"), pointer(prepared), threads)
+    call("prepare_images_cpu", *inputs, dtype_code(prepared, "prepared"), PLANAR, pointer(prepared), threads)
     return prepared

@@ -20,6 +20,8 @@ ABI_VERSION = 3
 LIBRARY = f"libvexkd.so.{ABI_VERSION}"
 F32, F16 = 0, 1
 """vexkd_dtype."""
+PLANAR, PACKED8 = 0, 1
+"""vexkd_layout."""
 _OK = 0
 _ALIGNMENT = 64
 _KEPT_BYTES = 64 * 2**20
@@ -44,8 +46,8 @@ _OTHERS = {
     "nms_cpu_workspace": "ip",
     "nms_cuda_workspace": "ip",
     "rotated_iou_cpu": "pipipi",
-    "prepare_images_cpu": "ppppipi",
-    "prepare_images_cuda": "ppppipp",
+    "prepare_images_cpu": "ppppiipi",
+    "prepare_images_cuda": "ppppiipp",
     "image_transform": "ppp",
     "camera_rays": "pppipp",
     "accumulate_sweeps_cpu": "piipppi",

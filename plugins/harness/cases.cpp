@@ -10,6 +10,7 @@
 
 #include "vexkd/bev_pool.h"
 #include "vexkd/pillar_max.h"
+#include "vexkd/prepare_images.h"
 #include "vexkd/voxelize.h"
 
 namespace harness {
@@ -24,13 +25,17 @@ Function* kernel(Libraries const& libraries, char const* name) {
   return reinterpret_cast<Function*>(address);
 }
 
-size_t size_of(DataType type) { return type == DataType::kHALF ? 2 : 4; }
+size_t size_of(DataType type) {
+  if (type == DataType::kINT8) return 1;
+  return type == DataType::kHALF ? 2 : 4;
+}
 
 vexkd_dtype dtype_of(DataType type) { return type == DataType::kHALF ? VEXKD_F16 : VEXKD_F32; }
 
 Tensor empty(std::vector<int64_t> dims, DataType type) {
   int64_t const count = std::accumulate(dims.begin(), dims.end(), int64_t{1}, std::multiplies<>());
-  return {std::move(dims), type, std::vector<uint8_t>(static_cast<size_t>(count) * size_of(type))};
+  return {std::move(dims), type, std::vector<uint8_t>(static_cast<size_t>(count) * size_of(type)),
+          TensorFormat::kLINEAR};
 }
 
 template <typename T>
@@ -143,6 +148,26 @@ Case bev_pool_case(Libraries const& libraries, int32_t channels, DataType type) 
   return {name, "BevPool", {depth, context, points, starts}, {bev}, half ? 2e-3F : 2e-5F};
 }
 
+// Prepared images are larger than the raw ones along one axis and cropped along the other.
+Case images_case(Libraries const& libraries, DataType type, TensorFormat format) {
+  constexpr int32_t kViews = 3, kRawHeight = 45, kRawWidth = 29;
+  std::mt19937 random(10);
+  Tensor images = empty({kViews, kRawHeight, kRawWidth, 3}, DataType::kINT8);
+  for (uint8_t& byte : images.bytes) byte = static_cast<uint8_t>(random());
+  Tensor prepared = empty({kViews, 3, kHeight, kWidth}, type);
+  bool const packed = format == TensorFormat::kHWC8;
+  prepared.format = format;
+  if (packed) prepared.bytes.resize(size_t{kViews} * kCells * 8 * size_of(type));
+  vexkd_image_shape const shape{kViews, kRawHeight, kRawWidth, kHeight, kWidth};
+  std::vector<PluginField> const fields = default_fields("PrepareImages", type);
+  vexkd_status const status = kernel<decltype(vexkd_prepare_images_cpu)>(libraries, "vexkd_prepare_images_cpu")(
+      images.bytes.data(), &shape, static_cast<float const*>(fields[2].data), static_cast<float const*>(fields[3].data),
+      dtype_of(type), packed ? VEXKD_PACKED8 : VEXKD_PLANAR, prepared.bytes.data(), 1);
+  require(status == VEXKD_OK, "prepare_images on the CPU failed");
+  std::string const name = std::string("PrepareImages") + (type == DataType::kHALF ? " f16" : " f32");
+  return {name + (packed ? " packed" : ""), "PrepareImages", {images}, {prepared}, 0};
+}
+
 }  // namespace
 
 std::vector<Case> make_cases(Libraries const& libraries) {
@@ -154,7 +179,9 @@ std::vector<Case> make_cases(Libraries const& libraries) {
     for (int32_t channels : {64, 7, 72}) cases.push_back(pillar_max_case(libraries, 5000, channels, type));
     cases.push_back(pillar_max_case(libraries, 0, 8, type));
     for (int32_t channels : {80, 7, 136}) cases.push_back(bev_pool_case(libraries, channels, type));
+    cases.push_back(images_case(libraries, type, TensorFormat::kLINEAR));
   }
+  cases.push_back(images_case(libraries, DataType::kHALF, TensorFormat::kHWC8));
   return cases;
 }
 

@@ -13,8 +13,9 @@ struct Tensor {
   std::vector<int64_t> dims;
   DataType type;
   std::vector<uint8_t> bytes;
+  TensorFormat format = TensorFormat::kLINEAR;
 
-  PluginTensorDesc desc() const { return describe(dims, type); }
+  PluginTensorDesc desc() const { return describe(dims, type, format); }
 };
 
 struct Case {

@@ -53,7 +53,8 @@ class Context {
  public:
   Context(Libraries const& libraries, Case const& data)
       : data_(data),
-        plugin_(create(libraries.plugins, data.plugin, default_fields(data.plugin)).runtime->attachToContext(nullptr)) {
+        plugin_(create(libraries.plugins, data.plugin, default_fields(data.plugin, data.expected[0].type))
+                    .runtime->attachToContext(nullptr)) {
     std::vector<DynamicPluginTensorDesc> in, out;
     for (Tensor const& tensor : data.inputs) {
       in.push_back(describe_dynamic(tensor.dims, tensor.type));
@@ -63,7 +64,7 @@ class Context {
       input_pointers_.push_back(memory_.back().get());
     }
     for (Tensor const& tensor : data.expected) {
-      out.push_back(describe_dynamic(tensor.dims, tensor.type));
+      out.push_back(describe_dynamic(tensor.dims, tensor.type, tensor.format));
       outputs_.push_back(tensor.desc());
       memory_.emplace_back(tensor.bytes.size());
       output_pointers_.push_back(memory_.back().get());

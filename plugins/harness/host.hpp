@@ -80,8 +80,8 @@ struct Plugin {
   explicit Plugin(IPluginV3* created);
 };
 
-/// Fields as an ONNX parser or an engine gives them.
-std::vector<PluginField> default_fields(std::string const& name);
+/// Fields as an ONNX parser or an engine gives them; `real` for the operator whose field says its output's type.
+std::vector<PluginField> default_fields(std::string const& name, DataType real = DataType::kFLOAT);
 Plugin create(PluginLibrary const& library, std::string const& name, std::vector<PluginField> const& fields,
               TensorRTPhase phase = TensorRTPhase::kBUILD);
 

@@ -3,6 +3,7 @@
 #include <climits>
 #include <cmath>
 #include <cstring>
+#include <iterator>
 
 #include "cases.hpp"
 #include "loggers.hpp"
@@ -10,7 +11,7 @@
 namespace harness {
 namespace {
 
-constexpr char const* kNames[] = {"Voxelize", "PillarMax", "BevPool"};
+constexpr char const* kNames[] = {"Voxelize", "PillarMax", "BevPool", "PrepareImages"};
 constexpr DataType kTypes[] = {DataType::kFLOAT, DataType::kHALF,  DataType::kINT8, DataType::kINT32,
                                DataType::kBOOL,  DataType::kUINT8, DataType::kBF16, DataType::kINT64};
 
@@ -22,12 +23,14 @@ struct Signature {
 Signature signature_of(std::string const& name) {
   if (name == "Voxelize") return {{{500, 5}, {1}}, {{500, 11}, {500}}};
   if (name == "PillarMax") return {{{500, 64}, {500}}, {{1, 64, 24, 32}}};
+  if (name == "PrepareImages") return {{{2, 45, 80, 3}}, {{2, 3, 24, 32}}};
   return {{{2, 20, 5, 7}, {2, 80, 5, 7}, {1400}, {769}}, {{1, 80, 24, 32}}};
 }
 
 std::vector<DataType> types_of(std::string const& name, DataType real) {
   if (name == "Voxelize") return {DataType::kFLOAT, DataType::kINT32, DataType::kFLOAT, DataType::kINT32};
   if (name == "PillarMax") return {real, DataType::kINT32, real};
+  if (name == "PrepareImages") return {DataType::kINT8, real};
   return {real, real, DataType::kINT32, DataType::kINT32, real};
 }
 
@@ -40,7 +43,7 @@ std::vector<DynamicPluginTensorDesc> tensors_of(std::string const& name, DataTyp
   return tensors;
 }
 
-int32_t input_count(std::string const& name) { return name == "BevPool" ? 4 : 2; }
+int32_t input_count(std::string const& name) { return static_cast<int32_t>(signature_of(name).inputs.size()); }
 
 bool refuses(Libraries const& libraries, std::string const& name, std::vector<PluginField> const& fields) {
   PluginFieldCollection const collection{static_cast<int32_t>(fields.size()), fields.data()};
@@ -50,7 +53,7 @@ bool refuses(Libraries const& libraries, std::string const& name, std::vector<Pl
 }
 
 void creators(Libraries const& libraries) {
-  require(libraries.plugins.creators().size() == 3, "expected three creators");
+  require(libraries.plugins.creators().size() == std::size(kNames), "another number of creators");
   for (char const* name : kNames) {
     IPluginCreatorV3One& creator = libraries.plugins.creator(name);
     require(std::strcmp(creator.getPluginVersion(), "1") == 0, "version is not 1");
@@ -116,12 +119,41 @@ void fields_refused(Libraries const& libraries) {
   }
 }
 
+void image_fields_refused(Libraries const& libraries) {
+  static float const numbers[] = {1, 2, 3, 4}, zero[] = {1, 0, 3}, nowhere[] = {1, NAN, 3},
+                     endless[] = {1, 2, INFINITY};
+  static int32_t const sizes[] = {0, 2, 1 << 16};
+  auto const with = [](int field, PluginField const& changed) {
+    std::vector<PluginField> fields = default_fields("PrepareImages");
+    fields[field] = changed;
+    return fields;
+  };
+  auto const floats = [](char const* name, float const* values, int32_t count = 3) {
+    return PluginField{name, values, PluginFieldType::kFLOAT32, count};
+  };
+  auto const size = [](char const* name, int32_t const* value) {
+    return PluginField{name, value, PluginFieldType::kINT32, 1};
+  };
+  auto const refused = [&](std::vector<PluginField> const& fields) {
+    return refuses(libraries, "PrepareImages", fields);
+  };
+  require(!refused(with(2, floats("mean", numbers))), "refuses good fields");
+  for (int field = 0; field < 5; ++field) require(refused(with(field, {})), "takes a missing field");
+  require(refused(with(0, size("height", &sizes[0]))), "takes a height of 0");
+  require(refused(with(2, floats("mean", numbers, 4))), "takes four means");
+  require(refused(with(2, floats("mean", nowhere))) && refused(with(2, floats("mean", endless))), "takes any mean");
+  for (float const* wrong : {zero, nowhere, endless}) {
+    require(refused(with(3, floats("deviation", wrong))), "takes a deviation that is not positive");
+  }
+  require(refused(with(4, size("dtype", &sizes[1]))), "takes an unknown dtype");
+}
+
 // Every type at every position, all else right: only the types of the signature pass, linear or, as FP16 maps, packed.
 void formats(Libraries const& libraries) {
   for (char const* name : kNames) {
-    Plugin const made = create(libraries.plugins, name, default_fields(name));
     int32_t const inputs = input_count(name);
     for (DataType real : {DataType::kFLOAT, DataType::kHALF}) {
+      Plugin const made = create(libraries.plugins, name, default_fields(name, real));
       std::vector<DataType> const types = types_of(name, real);
       auto const outputs = static_cast<int32_t>(types.size()) - inputs;
       for (int32_t position = 0; position < static_cast<int32_t>(types.size()); ++position) {
@@ -129,7 +161,7 @@ void formats(Libraries const& libraries) {
           std::vector<DynamicPluginTensorDesc> tensors = tensors_of(name, real);
           tensors[position].desc.type = type;
           // The first tensor's type decides that of the others, so it may be either.
-          bool const first_real = position == 0 && std::strcmp(name, "Voxelize") != 0;
+          bool const first_real = position == 0 && types[0] == real && std::strcmp(name, "Voxelize") != 0;
           bool const expected =
               first_real ? type == DataType::kFLOAT || type == DataType::kHALF : type == types[position];
           bool const got = made.build->supportsFormatCombination(position, tensors.data(), inputs, outputs);
@@ -157,8 +189,8 @@ void formats(Libraries const& libraries) {
 
 void output_types(Libraries const& libraries) {
   for (char const* name : kNames) {
-    Plugin const made = create(libraries.plugins, name, default_fields(name));
     for (DataType real : {DataType::kFLOAT, DataType::kHALF}) {
+      Plugin const made = create(libraries.plugins, name, default_fields(name, real));
       std::vector<DataType> const types = types_of(name, real);
       int32_t const inputs = input_count(name);
       auto const outputs = static_cast<int32_t>(types.size()) - inputs;
@@ -194,7 +226,8 @@ void output_shapes(Libraries const& libraries) {
     for (auto const& values : signature.inputs)
       dynamic.push_back(builder.dims(std::vector<int64_t>(values.size(), -1)));
     require(made.build->getOutputShapes(dynamic.data(), inputs, nullptr, 0, got, outputs, builder) == 0, "fails");
-    int const passed_on = std::strcmp(name, "Voxelize") == 0 ? 0 : 1;
+    bool const rows = std::strcmp(name, "Voxelize") == 0 || std::strcmp(name, "PrepareImages") == 0;
+    int const passed_on = rows ? 0 : 1;
     require(!got[0].d[passed_on]->isConstant(), "a dynamic dimension became a constant");
     for (int32_t i = 0; i < inputs; ++i) {
       std::vector<DimsExprs> wrong = dims;
@@ -220,6 +253,7 @@ void types_refused(Libraries const& libraries) {
     auto const outputs = static_cast<int32_t>(right.size()) - inputs;
     for (int32_t i = 0; i < inputs; ++i) {
       for (DataType type : {DataType::kINT8, DataType::kBOOL, DataType::kUINT8, DataType::kBF16, DataType::kINT64}) {
+        if (type == right[i]) continue;  // the bytes of images
         std::vector<DataType> types = right;
         types[i] = type;
         std::vector<DynamicPluginTensorDesc> tensors = tensors_of(name, DataType::kHALF);
@@ -252,6 +286,7 @@ void shapes_refused_at_build(Libraries const& libraries) {
       {"PillarMax", 1, 0, 501, "cells has the shape (501), expected (500)"},
       {"BevPool", 0, 0, 3, "context has the shape (2, 80, 5, 7), expected (3, C, 5, 7)"},
       {"BevPool", 1, 3, 8, "context has the shape (2, 80, 5, 8), expected (2, C, 5, 7)"},
+      {"PrepareImages", 0, 3, 4, "images has the shape (2, 45, 80, 4), expected (V, H, W, 3)"},
       {"BevPool", 3, 0, 7, "starts has the shape (7), expected (769)"},
   };
   VersionedRecorder recorder;
@@ -321,7 +356,8 @@ void clone_outlives_original(Libraries const& libraries) {
       static float const other_range[6] = {-1, -1, -1, 1, 1, 1}, other_cell[2] = {1, 1};
       static int32_t const other_size = 3;
       std::vector<PluginField> const other_fields =
-          std::strcmp(name, "Voxelize") == 0
+          std::strcmp(name, "PrepareImages") == 0 ? default_fields(name, DataType::kHALF)
+          : std::strcmp(name, "Voxelize") == 0
               ? std::vector<PluginField>{{"range", other_range, PluginFieldType::kFLOAT32, 6},
                                          {"cell", other_cell, PluginFieldType::kFLOAT32, 2}}
               : std::vector<PluginField>{{"height", &other_size, PluginFieldType::kINT32, 1},
@@ -364,7 +400,11 @@ void shape_change(Libraries const& libraries) {
       require(change(wrong) != 0, std::string(name) + " takes a wrong rank");
     }
     std::vector<PluginTensorDesc> wrong = descs;
-    wrong[1].dims.d[0] += 1;  // count of 2, one cell more than rows, another number of views
+    if (inputs > 1) {
+      wrong[1].dims.d[0] += 1;  // count of 2, one cell more than rows, another number of views
+    } else {
+      wrong[0].dims.d[3] += 1;  // images of four channels
+    }
     require(change(wrong) != 0, std::string(name) + " takes inputs that do not fit together");
     wrong = descs;
     wrong[0].dims.d[0] = int64_t{INT_MAX} + 1;
@@ -385,6 +425,10 @@ void workspace(Libraries const& libraries) {
     Plugin const made = create(libraries.plugins, name, default_fields(name));
     std::vector<DynamicPluginTensorDesc> const tensors = tensors_of(name, DataType::kFLOAT);
     size_t const size = workspace_of(made, name, tensors);
+    if (std::strcmp(name, "PrepareImages") == 0) {
+      require(size == 0, "PrepareImages asks for a workspace");
+      continue;
+    }
     require(size > 0, std::string(name) + " asks for no workspace");
     std::vector<DynamicPluginTensorDesc> dynamic = tensors;
     for (DynamicPluginTensorDesc& tensor : dynamic) {
@@ -488,6 +532,7 @@ std::vector<Check> host_checks() {
   return {{"creators", creators},
           {"identity", identity},
           {"fields_refused", fields_refused},
+          {"image_fields_refused", image_fields_refused},
           {"formats", formats},
           {"output_types", output_types},
           {"output_shapes", output_shapes},

@@ -93,10 +93,19 @@ Plugin::Plugin(IPluginV3* created) : plugin(created) {
   runtime = static_cast<IPluginV3OneRuntime*>(face(PluginCapabilityType::kRUNTIME, "PLUGIN_V3ONE_RUNTIME"));
 }
 
-std::vector<PluginField> default_fields(std::string const& name) {
+std::vector<PluginField> default_fields(std::string const& name, DataType real) {
   static float const range[6] = {-8, -4, -5, 8, 2, 3};
   static float const cell[2] = {0.5F, 0.25F};
   static int32_t const height = 24, width = 32;
+  if (name == "PrepareImages") {
+    static float const mean[3] = {123.675F, 116.28F, 103.53F}, deviation[3] = {58.395F, 57.12F, 57.375F};
+    static int32_t const float_type = 1, half_type = 10;  // ONNX's numbers
+    return {{"height", &height, PluginFieldType::kINT32, 1},
+            {"width", &width, PluginFieldType::kINT32, 1},
+            {"mean", mean, PluginFieldType::kFLOAT32, 3},
+            {"deviation", deviation, PluginFieldType::kFLOAT32, 3},
+            {"dtype", real == DataType::kHALF ? &half_type : &float_type, PluginFieldType::kINT32, 1}};
+  }
   if (name == "Voxelize") {
     return {{"range", range, PluginFieldType::kFLOAT32, 6}, {"cell", cell, PluginFieldType::kFLOAT32, 2}};
   }

@@ -240,19 +240,18 @@ vexkd_status check_image_sides(const vexkd_image_shape& shape) {
 }
 
 vexkd_status check_image_preparation(const uint8_t* images, const vexkd_image_shape* shape, const float* mean,
-                                     const float* deviation, vexkd_dtype dtype, const void* prepared) {
+                                     const float* deviation, vexkd_dtype dtype, vexkd_layout layout,
+                                     const void* prepared) {
   constexpr int64_t kChannels = 3;
   if (shape == nullptr || mean == nullptr || deviation == nullptr) return VEXKD_NULL_POINTER;
-  if (check_dtype(dtype) != VEXKD_OK || shape->views < 0) return VEXKD_INVALID_ARGUMENT;
-  vexkd_status status = check_image_sides(*shape);
+  if (shape->views < 0) return VEXKD_INVALID_ARGUMENT;
+  vexkd_status status = first({check_dtype(dtype), check_layout(layout, dtype), check_image_sides(*shape)});
   if (status != VEXKD_OK) return status;
-  const size_t size = dtype_size(dtype);
   status = check_buffers({
       {images, product({shape->views, shape->raw_height, shape->raw_width, kChannels}), 1, kInput},
       {mean, kChannels * 4, 4, kInput},
       {deviation, kChannels * 4, 4, kInput},
-      {prepared, product({shape->views, kChannels, shape->height, shape->width, static_cast<int64_t>(size)}), size,
-       kOutput},
+      map_buffer(prepared, layout, dtype, shape->views, kChannels, shape->height, shape->width, kOutput),
   });
   if (status != VEXKD_OK) return status;
   for (int64_t channel = 0; channel < kChannels; ++channel) {

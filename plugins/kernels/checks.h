@@ -156,7 +156,8 @@ ResizedSize resized_size(const vexkd_image_shape& shape);
 vexkd_status check_image_sides(const vexkd_image_shape& shape);
 // Looks at mean and deviation, which lie in host memory.
 vexkd_status check_image_preparation(const uint8_t* images, const vexkd_image_shape* shape, const float* mean,
-                                     const float* deviation, vexkd_dtype dtype, const void* prepared);
+                                     const float* deviation, vexkd_dtype dtype, vexkd_layout layout,
+                                     const void* prepared);
 
 }  // namespace vexkd
 

@@ -44,6 +44,6 @@ vexkd_status vexkd_nms_cuda(const float*, const float*, const int32_t*, int32_t,
 }
 
 vexkd_status vexkd_prepare_images_cuda(const uint8_t*, const vexkd_image_shape*, const float*, const float*,
-                                       vexkd_dtype, void*, void*) {
+                                       vexkd_dtype, vexkd_layout, void*, void*) {
   return VEXKD_UNSUPPORTED;
 }

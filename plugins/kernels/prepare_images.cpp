@@ -15,6 +15,11 @@ constexpr int64_t kColumns = 512;  // output columns at a time
 constexpr int64_t kRows = 8;       // output rows of one task
 constexpr int64_t kChannels = 3;
 
+// One pixel of VEXKD_PACKED8.
+struct Pixel {
+  Half channels[kPackedChannels];
+};
+
 // One axis of the resize: output position p of the crop reads raw pixels below and above with weights 1 - w and w.
 struct Axis {
   int32_t raw, resized, first;
@@ -69,18 +74,26 @@ VEXKD_CLONES void blend_half(const uint8_t* upper, const uint8_t* lower, float w
   blend(upper, lower, weight, stretch, n, mean, deviation, to);
 }
 
+// Three rows of `stride` halves to pixels whose other channels are 0.
+void interleave(const Half* rows, int64_t stride, int64_t n, Pixel* to) {
+  for (int64_t i = 0; i < n; ++i) to[i] = {{rows[i], rows[stride + i], rows[2 * stride + i]}};
+}
+
 }  // namespace
 }  // namespace vexkd
 
 vexkd_status vexkd_prepare_images_cpu(const uint8_t* images, const vexkd_image_shape* shape, const float* mean,
-                                      const float* deviation, vexkd_dtype dtype, void* prepared, int32_t threads) {
+                                      const float* deviation, vexkd_dtype dtype, vexkd_layout layout, void* prepared,
+                                      int32_t threads) {
   using namespace vexkd;
-  const vexkd_status status = check_image_preparation(images, shape, mean, deviation, dtype, prepared);
+  const vexkd_status status = check_image_preparation(images, shape, mean, deviation, dtype, layout, prepared);
   if (status != VEXKD_OK) return status;
   const Resize resize = make_resize(*shape);
   const int64_t bands = ceil_divide(shape->height, kRows), row_bytes = int64_t{shape->raw_width} * kChannels;
   const int64_t image_bytes = row_bytes * shape->raw_height, plane = int64_t{shape->height} * shape->width;
-  prefer_huge_pages(prepared, product({shape->views, kChannels, plane, static_cast<int64_t>(dtype_size(dtype))}));
+  const bool packed = layout == VEXKD_PACKED8;
+  const int64_t stored_channels = packed ? kPackedChannels : kChannels;
+  prefer_huge_pages(prepared, product({shape->views, stored_channels, plane, static_cast<int64_t>(dtype_size(dtype))}));
   parallel_for(resolve_threads(threads), shape->views * bands, [&](int64_t task) {
     const uint8_t* image = images + task / bands * image_bytes;
     const int64_t first_row = task % bands * kRows, last_row = std::min<int64_t>(first_row + kRows, shape->height);
@@ -96,6 +109,7 @@ vexkd_status vexkd_prepare_images_cpu(const uint8_t* images, const vexkd_image_s
         int32_t above, below;
         float weight;
         resize.y.locate(row, &above, &below, &weight);
+        Half rows[kChannels * kColumns];
         for (int64_t channel = 0; channel < kChannels; ++channel) {
           const uint8_t* upper = image + above * row_bytes + channel;
           const uint8_t* lower = image + below * row_bytes + channel;
@@ -105,8 +119,12 @@ vexkd_status vexkd_prepare_images_cpu(const uint8_t* images, const vexkd_image_s
                         static_cast<float*>(prepared) + to);
           } else {
             blend_half(upper, lower, weight, stretch, n, mean[channel], deviation[channel],
-                       static_cast<Half*>(prepared) + to);
+                       packed ? rows + channel * kColumns : static_cast<Half*>(prepared) + to);
           }
+        }
+        if (packed) {
+          const int64_t pixel = task / bands * plane + row * shape->width + first;
+          interleave(rows, kColumns, n, static_cast<Pixel*>(prepared) + pixel);
         }
       }
     }

@@ -1,6 +1,6 @@
 // prepare_images: a warp writes 32 consecutive pixels of one output row in all three channels. The bytes it reads of a
-// raw row lie together, so they come from the first-level cache after the first of its loads. All cameras in one
-// launch.
+// raw row lie together, so they come from the first-level cache after the first of its loads. In the packed layout a
+// thread writes its whole pixel, 16 bytes. All cameras in one launch.
 #include <cmath>
 
 #include "cuda_common.cuh"
@@ -43,27 +43,54 @@ __device__ float blend(float a, float b, float weight) {
   return __fadd_rn(__fmul_rn(a, __fsub_rn(1.0F, weight)), __fmul_rn(b, weight));
 }
 
+// Where a pixel's channels go: to planes of their own ...
 template <typename T>
+struct Planes {
+  T* first;
+  int64_t plane;  // elements
+
+  __device__ void write(int64_t view, int64_t pixel, const float (&channels)[kChannels]) const {
+    T* const to = first + view * kChannels * plane + pixel;
+    for (int channel = 0; channel < kChannels; ++channel) store(channels[channel], to + channel * plane);
+  }
+};
+
+// ... or side by side, with zeros behind them.
+struct PackedPixels {
+  using Pixel = Pack<__half, kPackedChannels>;
+  Pixel* first;
+  int64_t plane;  // pixels
+
+  __device__ void write(int64_t view, int64_t pixel, const float (&channels)[kChannels]) const {
+    Pixel packed;
+    for (int channel = 0; channel < kPackedChannels; ++channel) {
+      store(channel < kChannels ? channels[channel] : 0.0F, packed.values + channel);
+    }
+    first[view * plane + pixel] = packed;
+  }
+};
+
+template <typename Output>
 __global__ void __launch_bounds__(kBlock)
-    prepare(const uint8_t* __restrict__ images, Preparation sizes, T* __restrict__ prepared) {
+    prepare(const uint8_t* __restrict__ images, Preparation sizes, Output prepared) {
   const auto tiles = static_cast<unsigned>(sizes.tiles);
   const auto column = static_cast<int32_t>(blockIdx.x % tiles * kTileColumns + threadIdx.x % kTileColumns);
   const auto row = static_cast<int32_t>(blockIdx.x / tiles * kTileRows + threadIdx.x / kTileColumns);
   if (column >= sizes.width || row >= sizes.height) return;
   const Tap x = sizes.x.at(column), y = sizes.y.at(row);
   const int64_t row_bytes = int64_t{sizes.x.raw} * kChannels, image_bytes = row_bytes * sizes.y.raw;
-  const int64_t plane = int64_t{sizes.height} * sizes.width;
   for (int64_t view = blockIdx.y; view < sizes.views; view += gridDim.y) {
     const uint8_t* const upper = images + view * image_bytes + y.below * row_bytes;
     const uint8_t* const lower = images + view * image_bytes + y.above * row_bytes;
-    T* const to = prepared + view * kChannels * plane + int64_t{row} * sizes.width + column;
+    float channels[kChannels];
     for (int channel = 0; channel < kChannels; ++channel) {
       const int64_t left = int64_t{x.below} * kChannels + channel, right = int64_t{x.above} * kChannels + channel;
       const float above = blend(upper[left], upper[right], x.weight),
                   below = blend(lower[left], lower[right], x.weight);
       const float pixel = blend(above, below, y.weight);
-      store(__fdiv_rn(__fsub_rn(pixel, sizes.mean[channel]), sizes.deviation[channel]), to + channel * plane);
+      channels[channel] = __fdiv_rn(__fsub_rn(pixel, sizes.mean[channel]), sizes.deviation[channel]);
     }
+    prepared.write(view, int64_t{row} * sizes.width + column, channels);
   }
 }
 
@@ -75,11 +102,11 @@ ResizedAxis resized_axis(int32_t raw, int32_t resized, int32_t first) {
 }  // namespace vexkd::device
 
 vexkd_status vexkd_prepare_images_cuda(const uint8_t* images, const vexkd_image_shape* shape, const float* mean,
-                                       const float* deviation, vexkd_dtype dtype, void* prepared,
+                                       const float* deviation, vexkd_dtype dtype, vexkd_layout layout, void* prepared,
                                        void* stream_pointer) {
   using namespace vexkd;
   using namespace vexkd::device;
-  const vexkd_status status = check_image_preparation(images, shape, mean, deviation, dtype, prepared);
+  const vexkd_status status = check_image_preparation(images, shape, mean, deviation, dtype, layout, prepared);
   if (status != VEXKD_OK || shape->views == 0) return status;
 
   const auto stream = static_cast<cudaStream_t>(stream_pointer);
@@ -97,10 +124,16 @@ vexkd_status vexkd_prepare_images_cuda(const uint8_t* images, const vexkd_image_
     sizes.deviation[channel] = deviation[channel];
   }
   const dim3 grid(static_cast<unsigned>(sizes.tiles * ceil_divide(shape->height, kTileRows)), limited(shape->views));
-  if (dtype == VEXKD_F16) {
-    prepare<<<grid, kBlock, 0, stream>>>(images, sizes, static_cast<__half*>(prepared));
+  const int64_t plane = int64_t{shape->height} * shape->width;
+  if (layout == VEXKD_PACKED8) {
+    const PackedPixels pixels{static_cast<PackedPixels::Pixel*>(prepared), plane};
+    prepare<<<grid, kBlock, 0, stream>>>(images, sizes, pixels);
+  } else if (dtype == VEXKD_F16) {
+    const Planes<__half> planes{static_cast<__half*>(prepared), plane};
+    prepare<<<grid, kBlock, 0, stream>>>(images, sizes, planes);
   } else {
-    prepare<<<grid, kBlock, 0, stream>>>(images, sizes, static_cast<float*>(prepared));
+    const Planes<float> planes{static_cast<float*>(prepared), plane};
+    prepare<<<grid, kBlock, 0, stream>>>(images, sizes, planes);
   }
   return launched();
 }

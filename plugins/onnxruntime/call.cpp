@@ -37,6 +37,8 @@ const char* name_of(ElementType type) {
       return "float16";
     case ElementType::kInt32:
       return "int32";
+    case ElementType::kUint8:
+      return "uint8";
     default:
       return "another type";
   }

@@ -10,6 +10,7 @@
 #include "bev_pool_op.hpp"
 #include "cpus.h"
 #include "pillar_max_op.hpp"
+#include "prepare_images_op.hpp"
 #include "voxelize_op.hpp"
 
 namespace vexkd::ort {
@@ -25,11 +26,14 @@ struct Operators {
         pillar_max(api, device, threads),
         pillar_max_half(api, device, threads, ElementType::kFloat16),
         bev_pool(api, device, threads),
-        bev_pool_half(api, device, threads, ElementType::kFloat16) {}
+        bev_pool_half(api, device, threads, ElementType::kFloat16),
+        prepare_images(api, device, threads),
+        prepare_images_half(api, device, threads, ElementType::kFloat16) {}
 
   void add_to(const Api& api, CustomOpDomain* domain) const {
     for (const CustomOp* op :
-         std::initializer_list<const CustomOp*>{&voxelize, &pillar_max, &pillar_max_half, &bev_pool, &bev_pool_half}) {
+         std::initializer_list<const CustomOp*>{&voxelize, &pillar_max, &pillar_max_half, &bev_pool, &bev_pool_half,
+                                                &prepare_images, &prepare_images_half}) {
       check(api, api.call(slot::CustomOpDomain_Add, domain, op));
     }
   }
@@ -37,6 +41,7 @@ struct Operators {
   Operator<VoxelizeKernel> voxelize;
   Operator<PillarMaxKernel> pillar_max, pillar_max_half;
   Operator<BevPoolKernel> bev_pool, bev_pool_half;
+  Operator<PrepareImagesKernel> prepare_images, prepare_images_half;
 };
 
 // Our domain as one ONNX Runtime knows it, for one number of threads.

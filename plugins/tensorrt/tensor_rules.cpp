@@ -104,6 +104,20 @@ bool supports_map(trt::PluginTensorDesc const& map) noexcept {
   return map.format == trt::TensorFormat::kLINEAR || map.format == trt::TensorFormat::kHWC8;
 }
 
+// The type of elements that have only one.
+trt::DataType type_of(Element element) noexcept {
+  switch (element) {
+    case Element::kHalf:
+      return trt::DataType::kHALF;
+    case Element::kInt:
+      return trt::DataType::kINT32;
+    case Element::kBytes:
+      return trt::DataType::kINT8;
+    default:
+      return trt::DataType::kFLOAT;
+  }
+}
+
 bool is_real(trt::DataType type) noexcept { return type == trt::DataType::kFLOAT || type == trt::DataType::kHALF; }
 
 }  // namespace
@@ -135,9 +149,9 @@ bool OperatorRules::accept_types(trt::DataType const* types) const noexcept {
       fits = types[i] == types[real];
       expected.add("%s as %s", name_of(types[real]), tensors[real].name);
     } else {
-      trt::DataType const only = tensors[i].element == Element::kInt ? trt::DataType::kINT32 : trt::DataType::kFLOAT;
+      trt::DataType const only = type_of(tensors[i].element);
       fits = types[i] == only;
-      expected.add("%s", name_of(only));
+      expected.add("%s%s", name_of(only), tensors[i].element == Element::kBytes ? " with the bytes of UINT8" : "");
     }
     if (fits) continue;
     Text reason;
@@ -175,23 +189,14 @@ bool OperatorRules::support(int32_t position, trt::DynamicPluginTensorDesc const
   if (packs ? !supports_map(given[position].desc) : given[position].desc.format != trt::TensorFormat::kLINEAR) {
     return false;
   }
-  switch (rule.element) {
-    case Element::kReal:
-      return is_real(type) && type == given[first_real()].desc.type;
-    case Element::kFloat:
-      return type == trt::DataType::kFLOAT;
-    case Element::kInt:
-      return type == trt::DataType::kINT32;
-  }
-  return false;
+  if (rule.element != Element::kReal) return type == type_of(rule.element);
+  return is_real(type) && type == given[first_real()].desc.type;
 }
 
 void OperatorRules::output_types(trt::DataType const* of_inputs, trt::DataType* of_outputs) const noexcept {
   for (int32_t i = 0; i < outputs; ++i) {
     Element const element = tensors[inputs + i].element;
-    of_outputs[i] = element == Element::kReal    ? of_inputs[first_real()]
-                    : element == Element::kFloat ? trt::DataType::kFLOAT
-                                                 : trt::DataType::kINT32;
+    of_outputs[i] = element == Element::kReal ? of_inputs[first_real()] : type_of(element);
   }
 }
 

@@ -8,8 +8,9 @@
 
 namespace vexkd {
 
-/// Elements of a tensor. kReal: FP32 or FP16, the same for all kReal tensors of a node.
-enum class Element { kReal, kFloat, kInt };
+/// Elements of a tensor. kReal: FP32 or FP16, the same for all kReal tensors of a node. kBytes: those of uint8 in an
+/// INT8 tensor, for TensorRT gives plugins no UINT8.
+enum class Element { kReal, kFloat, kHalf, kInt, kBytes };
 
 /// One dimension: a number, or a symbol that stands for the same number wherever the operator's inputs have it.
 struct Extent {

@@ -30,7 +30,7 @@ from vexkd.training.predict import predict_boxes, predict_map
 from vexkd.training.run import load_run
 
 LIDAR_NODES = {"Voxelize": 1, "PillarMax": 1}
-CAMERA_NODES = {"BevPool": 1}
+CAMERA_NODES = {"PrepareImages": 1, "BevPool": 1}
 NODES = {
     "lidar": LIDAR_NODES,
     "camera": CAMERA_NODES,
@@ -159,20 +159,28 @@ def dtypes(model: onnx.ModelProto, op: str) -> set[int]:
     values = {v.name: v.type.tensor_type.elem_type for v in (*model.graph.value_info, *model.graph.input)}
     values |= {tensor.name: tensor.data_type for tensor in model.graph.initializer}
     nodes = [node for node in model.graph.node if node.op_type == op]
-    if op == "Resize":
-        # The first is the images'. Enlarging BEV features between half-precision layers needs no more than these have.
-        nodes = nodes[:1]
     # Nearest-neighbour enlargement moves values and computes none.
     computing = [node for node in nodes if not any(a.name == "mode" and a.s == b"nearest" for a in node.attribute)]
     assert computing, f"the model has no {op}"
     return {values[node.input[0]] for node in computing}
 
 
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_nothing_but_prepare_images_reads_the_cameras_bytes(exported, precision) -> None:  # type: ignore[no-untyped-def]
+    model = onnx.load(exported("camera", "detection", precision)[1] / MODEL)
+    (prepare,) = (node for node in model.graph.node if "images" in node.input)
+    assert prepare.op_type == "PrepareImages"
+    (dtype,) = (attribute.i for attribute in prepare.attribute if attribute.name == "dtype")
+    assert dtype == {"fp32": TensorProto.FLOAT, "fp16": TensorProto.FLOAT16}[precision]
+    # In that type it goes to the first convolution as it is.
+    assert {node.op_type for node in model.graph.node if prepare.output[0] in node.input} == {"Conv"}
+
+
 def test_fp16_is_where_it_is_safe_and_nowhere_else(exported) -> None:  # type: ignore[no-untyped-def]
     model = onnx.load(exported("mgfm", "detection", "fp16")[1] / MODEL)
     for op in ("Conv", "PillarMax", "BevPool"):
         assert dtypes(model, op) == {TensorProto.FLOAT16}, op
-    for op in ("Voxelize", "Resize", "Softmax", "LayerNormalization", "GridSample", "TopK", "Sigmoid", "Exp"):
+    for op in ("Voxelize", "Softmax", "LayerNormalization", "GridSample", "TopK", "Sigmoid", "Exp"):
         assert dtypes(model, op) == {TensorProto.FLOAT}, op
     assert {output.type.tensor_type.elem_type for output in model.graph.output} == {
         TensorProto.FLOAT,

@@ -13,12 +13,14 @@ from vexkd.engines.onnx_session import OnnxRuntime
 from vexkd.export import operators
 from vexkd.plugins.reference.bev_pool import bev_pool as reference_bev_pool
 from vexkd.plugins.reference.frustum import frustum_index as reference_frustum_index
+from vexkd.plugins.reference.images import prepare_images as reference_prepare_images
 from vexkd.plugins.reference.pillar_max import pillar_max as reference_pillar_max
 from vexkd.plugins.reference.voxelize import voxelize as reference_voxelize
 
 RANGE = (-4.0, -2.0, -1.0, 4.0, 6.0, 3.0)
 CELL = (0.5, 1.0)
 HEIGHT, WIDTH = 8, 16
+MEAN, DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 
 def run_node(name: str, inputs: dict[str, NDArray[Any]], outputs: Outputs, **attributes: Any) -> list[NDArray[Any]]:
@@ -172,6 +174,57 @@ def test_frustum_index_drops_what_is_not_finite_and_keeps_the_order_in_a_crowded
     check_frustum_index(rays, origins, np.array([0.0, 1.0, 2.5], np.float32), (3, 4), CELL)
 
 
+def prepare_images(images: NDArray[np.uint8], size: tuple[int, int], dtype: type[np.generic]) -> NDArray[Any]:
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    outputs: Outputs = {"prepared": (kind, [len(images), 3, *size])}
+    constants = {"mean": list(MEAN), "deviation": list(DEVIATION)}
+    inputs = {"images": images}
+    (prepared,) = run_node("PrepareImages", inputs, outputs, height=size[0], width=size[1], dtype=kind, **constants)
+    return prepared
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.parametrize(
+    ("views", "raw", "size"),
+    [
+        (2, (90, 160), (26, 70)),  # smaller, cropped on top
+        (1, (45, 81), (64, 50)),  # larger, cropped on both sides by an odd number of pixels
+        (2, (30, 30), (30, 30)),
+        (1, (5, 4), (4, 2)),  # resized to 4 x 3.2 columns
+        (1, (1, 1), (3, 2)),
+        (0, (9, 9), (3, 4)),
+    ],
+)
+def test_prepare_images_is_the_reference_to_the_bit(
+    views: int, raw: tuple[int, int], size: tuple[int, int], dtype: type[np.generic]
+) -> None:
+    images = np.random.default_rng(views).integers(0, 256, (views, *raw, 3), dtype=np.uint8)
+    prepared = prepare_images(images, size, dtype)
+    expected = reference_prepare_images(images, size, MEAN, DEVIATION, dtype)  # type: ignore[arg-type]
+    assert prepared.dtype == dtype
+    np.testing.assert_array_equal(prepared, expected)
+
+
+def test_prepare_images_rounds_every_size_as_the_reference_does() -> None:
+    rng = np.random.default_rng(0)
+    for raw, size in rng.integers(1, 50, (60, 2, 2)).tolist():
+        images = rng.integers(0, 256, (1, *raw, 3), dtype=np.uint8)
+        expected = reference_prepare_images(images, (size[0], size[1]), MEAN, DEVIATION)
+        np.testing.assert_array_equal(prepare_images(images, (size[0], size[1]), np.float32), expected)
+
+
+def test_prepare_images_widens_nothing_of_the_images_own_size() -> None:
+    """Only what was gathered for the result is cast from uint8."""
+    (body,) = (body for body in operators.functions() if body.name == "PrepareImages")
+    made_by = {output: node for node in body.node for output in node.output}
+    readers = {node.op_type for node in body.node if "images" in node.input}
+    assert readers == {"Shape", "Gather"}
+    for node in body.node:
+        sources = [made_by[name] for name in node.input if name in made_by]
+        if any(source.op_type == "Gather" and source.input[0] == "images" for source in sources):
+            assert node.op_type == "Gather"  # rows of the images: their columns are gathered before anything else
+
+
 def test_bodies_carry_the_attributes_of_their_nodes() -> None:
     attributes = {body.name: set(body.attribute) for body in operators.functions()}
     plugin = {"plugin_namespace", "plugin_version"}
@@ -181,3 +234,20 @@ def test_bodies_carry_the_attributes_of_their_nodes() -> None:
         *plugin,
     }
     assert attributes["PillarMax"] == attributes["BevPool"] == {"height", "width"} | plugin
+    assert attributes["PrepareImages"] == {"height", "width", "mean", "deviation", "dtype"} | plugin
+
+
+@pytest.mark.parametrize("kind", [TensorProto.FLOAT, TensorProto.FLOAT16])
+def test_the_type_and_shape_of_prepared_images_are_inferred(kind: int) -> None:
+    operators.register_schemas()
+    constants = {"mean": list(MEAN), "deviation": list(DEVIATION)}
+    node = helper.make_node(
+        "PrepareImages", ["images"], ["prepared"], domain="vexkd", height=4, width=5, dtype=kind, **constants
+    )
+    images = helper.make_tensor_value_info("images", TensorProto.UINT8, ["views", 90, 160, 3])
+    graph = helper.make_graph([node], "g", [images], [onnx.ValueInfoProto(name="prepared")])
+    imports = [helper.make_opsetid("", operators.OPSET), helper.make_opsetid("vexkd", 1)]
+    inferred = onnx.shape_inference.infer_shapes(helper.make_model(graph, opset_imports=imports), strict_mode=True)
+    tensor = inferred.graph.output[0].type.tensor_type
+    assert tensor.elem_type == kind
+    assert [dim.dim_param or dim.dim_value for dim in tensor.shape.dim] == ["views", 3, 4, 5]

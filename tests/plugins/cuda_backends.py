@@ -16,7 +16,7 @@ import numpy as np
 from clouds import GridCase
 from numpy.typing import NDArray
 
-from vexkd.plugins.library import BevPoolShape, FrustumShape, Grid, ImageShape, find_library
+from vexkd.plugins.library import PACKED8, PLANAR, BevPoolShape, FrustumShape, Grid, ImageShape, find_library
 
 SANITIZED = "VEXKD_SANITIZED_EMULATION" in os.environ
 """Set by test_cuda_sanitized.py, whose process has AddressSanitizer loaded: then that guards the buffers."""
@@ -336,9 +336,15 @@ def nms(
 
 
 def prepare_images(
-    backend: Backend, images: NDArray, size: tuple[int, int], mean: NDArray, deviation: NDArray, dtype: Any
+    backend: Backend,
+    images: NDArray,
+    size: tuple[int, int],
+    mean: NDArray,
+    deviation: NDArray,
+    dtype: Any,
+    layout: int = PLANAR,
 ) -> Call:
     shape = ImageShape(*images.shape[:3], *size)
-    out = Out((len(images), 3, *size), dtype)
-    arguments = (images, shape, Host(mean), Host(deviation), HALF[np.dtype(dtype)], out)
+    out = Out((len(images), *size, 8) if layout == PACKED8 else (len(images), 3, *size), dtype)
+    arguments = (images, shape, Host(mean), Host(deviation), HALF[np.dtype(dtype)], layout, out)
     return Call(backend, "prepare_images", arguments, None)

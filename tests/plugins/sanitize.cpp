@@ -196,7 +196,14 @@ void prepare_images(int32_t threads) {
   Array<uint8_t> images(static_cast<size_t>(shape.views) * shape.raw_height * shape.raw_width * 3);
   const float mean[3] = {1, 2, 3}, deviation[3] = {1, 2, 3};
   Array<float> prepared(static_cast<size_t>(shape.views) * shape.height * shape.width * 3);
-  EXPECT(vexkd_prepare_images_cpu(images, &shape, mean, deviation, VEXKD_F32, prepared, threads) == VEXKD_OK);
+  EXPECT(vexkd_prepare_images_cpu(images, &shape, mean, deviation, VEXKD_F32, VEXKD_PLANAR, prepared, threads) ==
+         VEXKD_OK);
+  struct alignas(16) Pixel {
+    uint16_t channels[8];
+  };
+  Array<Pixel> packed(static_cast<size_t>(shape.views) * shape.height * shape.width);
+  EXPECT(vexkd_prepare_images_cpu(images, &shape, mean, deviation, VEXKD_F16, VEXKD_PACKED8, packed, threads) ==
+         VEXKD_OK);
 }
 
 void camera_rays() {
@@ -292,7 +299,7 @@ void extreme_sizes() {
                                     ints + 576, nullptr, 0) != VEXKD_OK);
       const vexkd_image_shape image = {1, a, b, 2, 2};
       EXPECT(vexkd_prepare_images_cpu(reinterpret_cast<uint8_t*>(memory), &image, memory[1], memory[2], VEXKD_F32,
-                                      memory[4], 1) != VEXKD_OK);
+                                      VEXKD_PLANAR, memory[4], 1) != VEXKD_OK);
     }
   }
 }

@@ -9,6 +9,7 @@ from cuda_backends import SANITIZED, Backend, outcome, prepare_images
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from vexkd.plugins.library import PACKED8
 from vexkd.plugins.reference.images import prepare_images as reference
 
 few = settings(max_examples=40, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
@@ -53,6 +54,16 @@ def test_enlarged_images_and_tiles_cut_off_on_both_sides(backend: Backend) -> No
     assert same_bits(ours, reference(images, (41, 69), MEAN, DEVIATION, np.float32))
 
 
+@pytest.mark.parametrize(("raw", "size"), [((90, 160), (45, 70)), ((3, 5), (41, 69)), ((1, 1), (1, 1))])
+def test_packed_pixels(backend: Backend, raw: tuple[int, int], size: tuple[int, int]) -> None:
+    images = np.random.default_rng(4).integers(0, 256, (2, *raw, 3), dtype=np.uint8)
+    call = prepare_images(backend, images, size, MEAN, DEVIATION, np.float16, PACKED8)
+    (ours,) = outcome(call)
+    expected = np.zeros((2, *size, 8), np.float16)
+    expected[..., :3] = reference(images, size, MEAN, DEVIATION, np.float16).transpose(0, 2, 3, 1)
+    assert same_bits(ours, expected)
+
+
 def test_more_views_than_a_grid_has_rows(backend: Backend) -> None:
     if SANITIZED:
         pytest.skip("takes long under sanitizers")
@@ -63,6 +74,11 @@ def test_more_views_than_a_grid_has_rows(backend: Backend) -> None:
 
 def test_refused_arguments_write_nothing(backend: Backend) -> None:
     images = np.zeros((1, 4, 6, 3), np.uint8)
+    for dtype, layout in ((np.float32, PACKED8), (np.float16, 2), (np.float16, -1)):
+        call = prepare_images(backend, images, (2, 3), MEAN, DEVIATION, dtype, layout)
+        with pytest.raises(AssertionError, match="status 2"):
+            call.run()
+        assert (call.results()[0].view(np.uint8) == 0xCD).all()
     for deviation in ([0, 1, 1], [-1, 1, 1], [np.nan, 1, 1]):
         call = prepare_images(backend, images, (2, 3), MEAN, np.array(deviation, np.float32), np.float32)
         with pytest.raises(AssertionError, match="status 2"):

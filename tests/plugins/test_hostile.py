@@ -9,7 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vexkd.plugins.library import BevPoolShape, FrustumShape, Grid, ImageShape, SweepRecord, kernels, make_grid
+from vexkd.plugins.library import (
+    F16,
+    PACKED8,
+    BevPoolShape,
+    FrustumShape,
+    Grid,
+    ImageShape,
+    SweepRecord,
+    kernels,
+    make_grid,
+)
 
 OK, NULL, INVALID, TOO_LARGE, MISALIGNED, OVERLAP, SMALL = range(7)
 HUGE = 2**31 - 1
@@ -124,7 +134,7 @@ def prepare_images() -> Arguments:
     return Arguments(
         "vexkd_prepare_images_cpu",
         images=np.zeros((2, 6, 8, 3), np.uint8), shape=ImageShape(2, 6, 8, 3, 4), mean=f32(3),
-        deviation=np.ones(3, np.float32), dtype=0, prepared=f32(2, 3, 3, 4), threads=2,
+        deviation=np.ones(3, np.float32), dtype=0, layout=0, prepared=f32(2, 3, 3, 4), threads=2,
     )  # fmt: skip
 
 
@@ -282,6 +292,23 @@ def test_negative_and_zero_sizes(make: Callable[[], Arguments]) -> None:
 @pytest.mark.parametrize("dtype", [-1, 2, HUGE])
 def test_unknown_dtypes(make: Callable[[], Arguments], dtype: int) -> None:
     assert make().call(dtype=dtype) == INVALID
+
+
+def test_layouts_that_are_none() -> None:
+    for layout in (-1, 2, HUGE):
+        assert prepare_images().call(layout=layout) == INVALID
+    assert prepare_images().call(layout=PACKED8) == INVALID, "packed pixels of float32"
+
+
+def test_packed_images_are_aligned_to_their_pixels() -> None:
+    memory = workspace()
+    address = memory.ctypes.data
+    packed = {"dtype": F16, "layout": PACKED8}
+    assert prepare_images().call(**packed, prepared=address) == OK
+    assert not memory[2 * 3 * 4 * 16 :].any()
+    for offset in (1, 2, 4, 8):
+        assert prepare_images().call(**packed, prepared=address + offset) == MISALIGNED
+    assert prepare_images().call(**packed, prepared=2**64 - 2 * 3 * 4 * 8 * 2 + 16) == TOO_LARGE
 
 
 @pytest.mark.parametrize("overlap", [-1, 2, HUGE])

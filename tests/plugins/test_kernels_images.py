@@ -1,5 +1,7 @@
 """Image preparation against the numpy reference and torch."""
 
+import ctypes
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 
 from vexkd.plugins.frustum import image_transform
 from vexkd.plugins.images import prepare_images
-from vexkd.plugins.library import KernelError
+from vexkd.plugins.library import F16, PACKED8, ImageShape, KernelError, call, pointer
 from vexkd.plugins.reference.images import prepare_images as reference
 
 MEAN, DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
@@ -46,6 +48,20 @@ def test_agrees_with_torch_bilinear(raw: tuple[int, int], size: tuple[int, int])
     expected = (crop - torch.tensor(MEAN)[:, None, None]) / torch.tensor(DEVIATION)[:, None, None]
     ours = torch.from_numpy(prepare_images(images, size, MEAN, DEVIATION))
     torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("threads", THREADS)
+@pytest.mark.parametrize(("views", "size"), [(2, (26, 70)), (1, (9, 1100)), (0, (3, 4))])
+def test_packed_pixels_are_the_planes_side_by_side(views: int, size: tuple[int, int], threads: int) -> None:
+    images = noise(views, 45, 80)
+    packed = np.full((views, *size, 8), np.nan, np.float16)
+    constants = [np.array(values, np.float32) for values in (MEAN, DEVIATION)]
+    shape = ImageShape(*images.shape[:3], *size)
+    arguments = (pointer(images), ctypes.byref(shape), *map(pointer, constants), F16, PACKED8, pointer(packed))
+    call("prepare_images_cpu", *arguments, threads)
+    expected = np.zeros_like(packed)
+    expected[..., :3] = reference(images, size, MEAN, DEVIATION, np.float16).transpose(0, 2, 3, 1)
+    assert same_bits(packed, expected)
 
 
 def test_a_pixel_lands_where_the_image_transform_says() -> None:

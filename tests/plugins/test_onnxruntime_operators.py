@@ -18,6 +18,7 @@ from onnx_nodes import Outputs, node_model
 from vexkd.engines.onnx_session import THREADS_ENTRY, OnnxRuntime
 from vexkd.plugins.bev_pool import bev_pool
 from vexkd.plugins.errors import UserError
+from vexkd.plugins.images import prepare_images
 from vexkd.plugins.library import find_library
 from vexkd.plugins.pillar_max import pillar_max
 from vexkd.plugins.voxelize import voxelize
@@ -27,6 +28,7 @@ CELL = (0.4, 0.7)
 HEIGHT, WIDTH = 10, 20
 MAP = {"height": HEIGHT, "width": WIDTH}
 GRID = {"range": list(RANGE), "cell": list(CELL)}
+MEAN, DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 THREADS = (1, 2, 5)
 DTYPES = (np.float32, np.float16)
 
@@ -38,12 +40,16 @@ def bev(dtype: Any) -> Outputs:
     return {"bev": (helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), None)}
 
 
-def outputs_of(name: str, inputs: Arrays) -> Outputs:
+def outputs_of(name: str, inputs: Arrays, attributes: dict[str, Any]) -> Outputs:
+    if name == "PrepareImages":
+        # A type that the operator has not is the graph's own mistake, and told before the attribute is looked at.
+        dtype = attributes.get("dtype")
+        return {"prepared": (TensorProto.FLOAT16 if dtype == TensorProto.FLOAT16 else TensorProto.FLOAT, None)}
     return VOXELS if name == "Voxelize" else bev(next(iter(inputs.values())).dtype)
 
 
 def native(name: str, inputs: Arrays, threads: int = 1, **attributes: Any) -> OnnxRuntime:
-    return OnnxRuntime(node_model(name, inputs, outputs_of(name, inputs), **attributes), "cpu", threads)
+    return OnnxRuntime(node_model(name, inputs, outputs_of(name, inputs, attributes), **attributes), "cpu", threads)
 
 
 def registered_session(model: bytes) -> onnxruntime.InferenceSession:
@@ -99,6 +105,21 @@ def pool_case(listed: int, channels: int, dtype: Any, hostile: bool) -> tuple[Ar
     return inputs, {"bev": bev_pool(depth, context, points, starts, 1, HEIGHT, WIDTH)}
 
 
+def preparation(dtype: Any, size: tuple[int, int] = (HEIGHT, WIDTH)) -> dict[str, Any]:
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    return {
+        **{"height": size[0], "width": size[1], "dtype": kind},
+        **{"mean": list(MEAN), "deviation": list(DEVIATION)},
+    }
+
+
+def image_case(
+    views: int, raw: tuple[int, int], dtype: Any, size: tuple[int, int] = (HEIGHT, WIDTH)
+) -> tuple[Arrays, Arrays]:
+    images = np.random.default_rng(views).integers(0, 256, (views, *raw, 3), dtype=np.uint8)
+    return {"images": images}, {"prepared": prepare_images(images, size, MEAN, DEVIATION, dtype)}
+
+
 @pytest.mark.parametrize("threads", THREADS)
 @pytest.mark.parametrize(
     ("rows", "count"), [(30_011, 30_011), (30_011, 7001), (501, -3), (501, 10_000), (1, 1), (1, 0), (0, 0), (0, 5)]
@@ -127,10 +148,24 @@ def test_bev_pool_has_the_bits_of_the_kernel(
     assert_same_bits(native("BevPool", inputs, threads, **MAP).run(inputs), expected)
 
 
+@pytest.mark.parametrize("threads", THREADS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("views", "raw", "size"),
+    [(3, (45, 80), (26, 70)), (1, (7, 5), (33, 601)), (2, (1, 1), (1, 1)), (0, (9, 9), (3, 4))],
+)
+def test_prepare_images_has_the_bits_of_the_kernel(
+    views: int, raw: tuple[int, int], size: tuple[int, int], dtype: Any, threads: int
+) -> None:
+    inputs, expected = image_case(views, raw, dtype, size)
+    assert_same_bits(native("PrepareImages", inputs, threads, **preparation(dtype, size)).run(inputs), expected)
+
+
 CASES: dict[str, tuple[Callable[[], tuple[Arrays, Arrays]], dict[str, Any]]] = {
     "Voxelize": (lambda: voxel_case(501, 400), GRID),
     "PillarMax": (lambda: pillar_case(501, 7, np.float16), MAP),
     "BevPool": (lambda: pool_case(501, 7, np.float16, False), MAP),
+    "PrepareImages": (lambda: image_case(2, (31, 40), np.float16), preparation(np.float16)),
 }
 
 
@@ -138,7 +173,7 @@ CASES: dict[str, tuple[Callable[[], tuple[Arrays, Arrays]], dict[str, Any]]] = {
 def test_the_node_is_there_if_it_runs_natively_and_gone_if_its_body_runs(name: str, model_as_run: Path) -> None:
     make, attributes = CASES[name]
     inputs, _ = make()
-    model = node_model(name, inputs, outputs_of(name, inputs), **attributes)
+    model = node_model(name, inputs, outputs_of(name, inputs, attributes), **attributes)
     assert OnnxRuntime(model, "cpu", 1).name.endswith("(CPU), native operators")
     assert [(node.domain, node.op_type) for node in onnx.load(model_as_run).graph.node] == [("vexkd", name)]
     assert OnnxRuntime(model, "cpu", 1, "bodies").name.endswith("(CPU), function bodies")
@@ -149,7 +184,7 @@ def test_the_node_is_there_if_it_runs_natively_and_gone_if_its_body_runs(name: s
 def test_the_bodies_agree(name: str) -> None:
     make, attributes = CASES[name]
     inputs, expected = make()
-    model = node_model(name, inputs, outputs_of(name, inputs), **attributes)
+    model = node_model(name, inputs, outputs_of(name, inputs, attributes), **attributes)
     found = OnnxRuntime(model, "cpu", 1, "bodies").run(inputs)
     for key, value in expected.items():
         np.testing.assert_allclose(found[key].astype(np.float32), value.astype(np.float32), rtol=2**-10, atol=1e-5)
@@ -161,13 +196,14 @@ def test_the_bodies_agree(name: str) -> None:
         ("Voxelize", {"features": ["points_0", 11], "cells": ["points_0"]}),
         ("PillarMax", {"bev": [1, "features_1", HEIGHT, WIDTH]}),
         ("BevPool", {"bev": [1, "context_1", HEIGHT, WIDTH]}),
+        ("PrepareImages", {"prepared": ["images_0", 3, HEIGHT, WIDTH]}),
     ],
 )
 @pytest.mark.parametrize("dynamic", [False, True])
 def test_shapes_are_known_before_the_model_runs(name: str, expected: Any, dynamic: bool) -> None:
     make, attributes = CASES[name]
     inputs, outputs = make()
-    model = node_model(name, inputs, outputs_of(name, inputs), dynamic, **attributes)
+    model = node_model(name, inputs, outputs_of(name, inputs, attributes), dynamic, **attributes)
     for info in registered_session(model).get_outputs():
         assert info.shape == (expected[info.name] if dynamic else list(outputs[info.name].shape))
 
@@ -228,6 +264,18 @@ def test_several_sessions_run_at_once() -> None:
         ("BevPool", {"height": 2**33, "width": 1}, "got 8589934592"),
         ("BevPool", {"height": 2**16, "width": 2**16}, "fewer than 2.31 cells, got height 65536 and width 65536"),
         ("BevPool", {"height": [3], "width": 3}, "attribute height .*no integer"),
+        *(
+            ("PrepareImages", preparation(np.float32) | changed, message)
+            for changed, message in (
+                ({"height": 0}, "attribute height must be an integer from 1 .*, got 0"),
+                ({"dtype": TensorProto.DOUBLE}, r"attribute dtype must be 1 \(FLOAT\) or 10 \(FLOAT16\), got 11"),
+                ({"dtype": -1}, "attribute dtype must be an integer from 1"),
+                ({"mean": [1.0]}, "attribute mean must be 3 floats, got 1"),
+                ({"deviation": [1.0, 0.0, 1.0]}, "deviation positive, got 116.2.* and 0.0* of channel 1"),
+                ({"deviation": [1.0, 1.0, float("nan")]}, "deviation positive, got .* and nan of channel 2"),
+                ({"mean": [float("inf"), 0.0, 0.0]}, "mean must be finite .*, got inf"),
+            )
+        ),
     ],
 )
 def test_wrong_attributes_are_refused(name: str, attributes: dict[str, Any], message: str) -> None:
@@ -245,6 +293,11 @@ def test_wrong_attributes_are_refused(name: str, attributes: dict[str, Any], mes
         ("BevPool", {"starts": np.zeros(200, np.int32)}, r"starts \(height \* width \+ 1\), got .*int32 \(200\)"),
         ("BevPool", {"context": np.zeros((2, 7, 5, 9), np.float16)}, r"float16 \(2, 7, 5, 9\)"),
         ("BevPool", {"context": np.zeros((3, 7, 9, 5), np.float16)}, r"float16 \(3, 7, 9, 5\)"),
+        (
+            "PrepareImages",
+            {"images": np.zeros((2, 3, 31, 40), np.uint8)},
+            r"images \(V, H, W, 3\), got uint8 .*31, 40\)",
+        ),
     ],
 )
 def test_inputs_that_do_not_fit_are_refused(name: str, changed: Arrays, message: str) -> None:
@@ -263,6 +316,23 @@ def test_types_that_no_kernel_has_are_refused() -> None:
     inputs, _ = pool_case(10, 3, np.float32, hostile=False)
     with pytest.raises(UserError, match="no kernel def matches node inputs for Op: BevPool"):
         native("BevPool", inputs | {"context": inputs["context"].astype(np.float16)}, **MAP)
+
+
+@pytest.mark.parametrize("raw", [(0, 40), (31, 0), (2**15 + 1, 1)])
+def test_images_of_no_size_are_refused(raw: tuple[int, int]) -> None:
+    inputs, _ = CASES["PrepareImages"][0]()
+    runtime = native("PrepareImages", inputs, dynamic=True, **preparation(np.float16))
+    with pytest.raises(
+        Exception, match=r"vexkd PrepareImages: (a size, grid, dtype or layout is invalid|an index would not fit)"
+    ):
+        runtime.run({"images": np.zeros((1, *raw, 3), np.uint8)})
+
+
+def test_the_type_of_prepared_images_is_the_graphs() -> None:
+    inputs, _ = image_case(1, (31, 40), np.float32)
+    model = node_model("PrepareImages", inputs, {"prepared": (TensorProto.FLOAT16, None)}, **preparation(np.float32))
+    with pytest.raises(UserError, match=r"float16.* does not match expected type \(tensor\(float\)\)"):
+        OnnxRuntime(model, "cpu", 1)
 
 
 @pytest.mark.parametrize("entry", ["many", "-1", "2 "])

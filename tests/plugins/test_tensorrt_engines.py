@@ -17,6 +17,7 @@ HEIGHT, WIDTH, CELLS = 16, 24, 16 * 24
 POINTS, CHANNELS = 100, 11
 VIEWS, DEPTHS, ROWS, COLUMNS = 2, 4, 2, 3
 FRUSTUM = VIEWS * DEPTHS * ROWS * COLUMNS
+IMAGE = (32, 64)
 TYPES = {"fp32": TensorProto.FLOAT, "fp16": TensorProto.FLOAT16}
 
 
@@ -40,6 +41,12 @@ PILLAR_MAX = node("PillarMax", ["pillar_features", "cells"], ["lidar_bev"], heig
 BEV_POOL = node("BevPool", ["depth", "context", "frustum", "starts"], ["camera_bev"], height=HEIGHT, width=WIDTH)
 
 
+def prepare_images(precision: str) -> onnx.NodeProto:
+    constants = {"mean": [123.675, 116.28, 103.53], "deviation": [58.395, 57.12, 57.375]}
+    size = {"height": IMAGE[0], "width": IMAGE[1]}
+    return node("PrepareImages", ["images"], ["prepared"], **size, **constants, dtype=int(TYPES[precision]))
+
+
 def tensor(name: str, kind: int, shape: list[int | str]) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, kind, shape)
 
@@ -51,7 +58,7 @@ def model(nodes: list[onnx.NodeProto], inputs: list[Any], outputs: list[Any]) ->
 
 
 def make_model(operator: str, precision: str, points: int | str = POINTS) -> onnx.ModelProto:
-    """A graph of one operator alone, or of all three; ``points`` may name a dynamic dimension."""
+    """A graph of one operator alone, or of those of both sensors; ``points`` may name a dynamic dimension."""
     real = TYPES[precision]
     lidar = [tensor("points", TensorProto.FLOAT, [points, 5]), tensor("count", TensorProto.INT32, [1])]
     cells = tensor("cells", TensorProto.INT32, [points])
@@ -68,6 +75,10 @@ def make_model(operator: str, precision: str, points: int | str = POINTS) -> onn
         return model([PILLAR_MAX], [tensor("pillar_features", real, [points, CHANNELS]), cells], [bev])
     if operator == "BevPool":
         return model([BEV_POOL], camera, [tensor("camera_bev", real, [1, 8, HEIGHT, WIDTH])])
+    if operator == "PrepareImages":
+        # Declared as vexkd.export.engine_graph declares them.
+        images = tensor("images", TensorProto.INT8, [VIEWS, 90, 160, 3])
+        return model([prepare_images(precision)], [images], [tensor("prepared", real, [VIEWS, 3, *IMAGE])])
     cast = helper.make_node("Cast", ["features"], ["pillar_features"], to=real)
     join = helper.make_node("Concat", ["lidar_bev", "camera_bev"], ["bev"], axis=1)
     joined = tensor("bev", real, [1, CHANNELS + 8, HEIGHT, WIDTH])
@@ -115,7 +126,7 @@ class Build:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
-@pytest.mark.parametrize("operator", ["Voxelize", "PillarMax", "BevPool", "all"])
+@pytest.mark.parametrize("operator", ["Voxelize", "PillarMax", "BevPool", "PrepareImages", "all"])
 def test_every_node_becomes_a_plugin_layer_of_an_engine(operator: str, precision: str) -> None:
     graph = make_model(operator, precision)
     build = Build(graph)
@@ -203,6 +214,31 @@ def test_output_shapes_and_types_reach_the_network(precision: str) -> None:
     assert shapes["camera_bev"] == ((1, 8, HEIGHT, WIDTH), real)
 
 
+def test_prepared_images_feed_a_convolution_as_they_are() -> None:
+    """The type comes from the attribute, and a strongly typed network casts nothing."""
+    trt = flavour().trt
+    graph = make_model("PrepareImages", "fp16")
+    weights = helper.make_tensor("weights", TensorProto.FLOAT16, [8, 3, 3, 3], bytes(8 * 27 * 2), raw=True)
+    graph.graph.initializer.append(weights)
+    graph.graph.node.append(helper.make_node("Conv", ["prepared", "weights"], ["features"], name="conv"))
+    graph.graph.output[0].CopyFrom(tensor("features", TensorProto.FLOAT16, [VIEWS, 8, IMAGE[0] - 2, IMAGE[1] - 2]))
+    build = Build(graph)
+    assert build.engine, build.messages.lines
+    assert [layer.type for layer in build.network][:1] == [trt.LayerType.PLUGIN_V3]
+    assert not any(layer.type == trt.LayerType.CAST for layer in build.network)
+    first = build.network.get_layer(0)
+    assert (first.get_input(0).dtype, first.get_output(0).dtype) == (trt.int8, trt.float16)
+    assert tuple(first.get_output(0).shape) == (VIEWS, 3, *IMAGE)
+
+
+def test_images_that_were_not_declared_int8_are_refused() -> None:
+    graph = make_model("PrepareImages", "fp16")
+    graph.graph.input[0].CopyFrom(tensor("images", TensorProto.UINT8, [VIEWS, 90, 160, 3]))
+    build = Build(graph)
+    assert build.engine is None
+    assert any("images is UINT8, expected INT8 with the bytes of UINT8" in line for line in build.messages.lines)
+
+
 def test_dynamic_number_of_points() -> None:
     build = Build(make_model("Voxelize", "fp32", points="n"), profile=(1, 1000, 300_000))
     assert build.plugins == ["voxelize"]
@@ -222,15 +258,20 @@ def test_engine_may_carry_the_plugin_library() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("operator", "change", "message"),
     [
-        ({"range": [0.0, 0, 0]}, "attribute range must be 6 floats"),
-        ({"range": [12.0, -8, -5, -12, 8, 3]}, "range and cell failed"),
-        ({"cell": [1.0]}, "attribute cell must be 2 floats"),
+        ("Voxelize", {"range": [0.0, 0, 0]}, "attribute range must be 6 floats"),
+        ("Voxelize", {"range": [12.0, -8, -5, -12, 8, 3]}, "range and cell failed"),
+        ("Voxelize", {"cell": [1.0]}, "attribute cell must be 2 floats"),
+        ("PrepareImages", {"mean": [1.0]}, "attribute mean must be 3 floats"),
+        ("PrepareImages", {"deviation": [1.0, 0.0, 1.0]}, "deviation positive, got 116.28 and 0 of channel 1"),
+        ("PrepareImages", {"dtype": 11}, "attribute dtype must be 1 (FLOAT) or 10 (FLOAT16), got 11"),
     ],
 )
-def test_wrong_attributes_are_named_by_tensorrts_own_logger(change: dict[str, Any], message: str) -> None:
-    graph = make_model("Voxelize", "fp32")
+def test_wrong_attributes_are_named_by_tensorrts_own_logger(
+    operator: str, change: dict[str, Any], message: str
+) -> None:
+    graph = make_model(operator, "fp32")
     attributes = graph.graph.node[0].attribute
     for name, value in change.items():
         kept = [attribute for attribute in attributes if attribute.name != name]

@@ -11,8 +11,8 @@ from vexkd.plugins.library import find_library
 
 HARNESS = Path(__file__).parents[2] / "plugins" / "harness"
 CHECKS = (
-    *("creators", "identity", "fields_refused", "formats", "output_types", "output_shapes"),
-    *("types_refused", "shapes_refused_at_build"),
+    *("creators", "identity", "fields_refused", "image_fields_refused", "formats"),
+    *("output_types", "output_shapes", "types_refused", "shapes_refused_at_build"),
     *("clone_outlives_original", "serialised_fields_restore", "shape_change", "workspace"),
     *("enqueue_refuses_bad_pointers", "loggers_of_all_generations", "cases_are_telling"),
 )

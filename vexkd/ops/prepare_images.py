@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from vexkd.ops.launch import check, dtype_code, launch
-from vexkd.plugins.library import ImageShape
+from vexkd.plugins.library import PLANAR, ImageShape
 
 CHANNELS = 3
 
@@ -38,7 +38,8 @@ def prepare_images(
     prepared = _empty(images, height, width, dtype)
     shape = ImageShape(*images.shape[:3], height, width)
     constants = _constants("mean", mean), _constants("deviation", deviation)
-    launch("prepare_images", (images, shape, *constants, dtype_code(prepared, "prepared images"), prepared), None)
+    code = dtype_code(prepared, "prepared images")
+    launch("prepare_images", (images, shape, *constants, code, PLANAR, prepared), None)
     return prepared
 
 

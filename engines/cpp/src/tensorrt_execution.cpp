@@ -11,10 +11,11 @@ namespace {
 
 constexpr uintptr_t kAlignment = 256;  // cudaMalloc's, which TensorRT asks of every address
 
+// As the exporter declares it: TensorRT gives plugins no UINT8, so PrepareImages takes the images' bytes as INT8.
 nvinfer1::DataType data_type(ElementType type) {
   switch (type) {
     case ElementType::uint8:
-      return nvinfer1::DataType::kUINT8;
+      return nvinfer1::DataType::kINT8;
     case ElementType::int32:
       return nvinfer1::DataType::kINT32;
     default:
@@ -24,8 +25,10 @@ nvinfer1::DataType data_type(ElementType type) {
 
 const char* type_name(nvinfer1::DataType type) {
   switch (type) {
-    case nvinfer1::DataType::kUINT8:
+    case nvinfer1::DataType::kINT8:
       return "uint8";
+    case nvinfer1::DataType::kUINT8:
+      return "TensorRT's own uint8";
     case nvinfer1::DataType::kINT32:
       return "int32";
     case nvinfer1::DataType::kFLOAT:

@@ -20,7 +20,7 @@ typedef struct vexkd_image_shape {
  * images    (views, raw_height, raw_width, 3) u8, RGB.
  * mean      (3) f32, of 0 .. 255.
  * deviation (3) f32, positive.
- * prepared  (views, 3, height, width) of dtype: (pixel - mean) / deviation.
+ * prepared  (views, 3, height, width) of dtype and layout: (pixel - mean) / deviation.
  *
  * Scale s = max(height / raw_height, width / raw_width) in binary64; resized to (round(raw_height * s),
  * round(raw_width * s)), halves to even; cropped horizontally centred (an odd pixel goes right), vertically to the
@@ -30,12 +30,12 @@ typedef struct vexkd_image_shape {
  */
 VEXKD_API vexkd_status vexkd_prepare_images_cpu(const uint8_t* images, const vexkd_image_shape* shape,
                                                 const float* mean, const float* deviation, vexkd_dtype dtype,
-                                                void* prepared, int32_t threads);
+                                                vexkd_layout layout, void* prepared, int32_t threads);
 /** The same bits as on the CPU. `mean` and `deviation` are read by the call itself: like `shape`, they lie in host
  * memory. Needs no workspace. */
 VEXKD_API vexkd_status vexkd_prepare_images_cuda(const uint8_t* images, const vexkd_image_shape* shape,
                                                  const float* mean, const float* deviation, vexkd_dtype dtype,
-                                                 void* prepared, void* stream);
+                                                 vexkd_layout layout, void* prepared, void* stream);
 
 #ifdef __cplusplus
 }

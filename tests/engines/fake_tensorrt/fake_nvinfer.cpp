@@ -63,7 +63,10 @@ Plan read(const std::string& text) {
     plan.fail_capture |= role == "fail_capture";
     if (role != "input" && role != "output") continue;
     entry.mode = role == "input" ? TensorIOMode::kINPUT : TensorIOMode::kOUTPUT;
-    entry.type = type == "uint8" ? DataType::kUINT8 : type == "int32" ? DataType::kINT32 : DataType::kFLOAT;
+    entry.type = type == "int8"    ? DataType::kINT8
+                 : type == "uint8" ? DataType::kUINT8
+                 : type == "int32" ? DataType::kINT32
+                                   : DataType::kFLOAT;
     for (int64_t extent; words >> extent;) entry.dims.d[entry.dims.nbDims++] = extent;
     plan.entries.push_back(entry);
   }
@@ -77,7 +80,7 @@ struct Bound {
 
 double value(const Bound& bound, size_t i) {
   i %= bound.entry.elements();
-  if (bound.entry.type == DataType::kUINT8) return static_cast<uint8_t*>(bound.address)[i];
+  if (bound.entry.type == DataType::kINT8) return static_cast<uint8_t*>(bound.address)[i];  // as PrepareImages reads it
   if (bound.entry.type == DataType::kINT32) return static_cast<int32_t*>(bound.address)[i];
   return static_cast<float*>(bound.address)[i];
 }
