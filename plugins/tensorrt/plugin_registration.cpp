@@ -1,5 +1,6 @@
 // The two functions by which TensorRT finds the plugins in this library; nothing else of the plugins is exported.
 #include "bev_pool_plugin.hpp"
+#include "frustum_index_plugin.hpp"
 #include "pillar_max_plugin.hpp"
 #include "voxelize_plugin.hpp"
 
@@ -7,8 +8,9 @@ extern "C" VEXKD_API vexkd::trt::IPluginCreatorInterface* const* getCreators(int
   static vexkd::VoxelizeCreator voxelize;
   static vexkd::PillarMaxCreator pillar_max;
   static vexkd::BevPoolCreator bev_pool;
-  static vexkd::trt::IPluginCreatorInterface* const creators[] = {&voxelize, &pillar_max, &bev_pool};
-  count = 3;
+  static vexkd::FrustumIndexCreator frustum_index;
+  static vexkd::trt::IPluginCreatorInterface* const creators[] = {&voxelize, &pillar_max, &bev_pool, &frustum_index};
+  count = 4;
   return creators;
 }
 

@@ -38,6 +38,18 @@ VOXELIZE = node(
 PILLAR_MAX = node("PillarMax", ["pillar_features", "cells"], ["lidar_bev"], height=HEIGHT, width=WIDTH)
 BEV_POOL = node("BevPool", ["depth", "context", "frustum", "starts"], ["camera_bev"], height=HEIGHT, width=WIDTH)
 
+FRUSTUM_INDEX = node(
+    "FrustumIndex",
+    ["rays", "origins"],
+    ["frustum", "starts"],
+    depths=[1.0, 2.0, 3.0, 4.5],
+    feature_height=ROWS,
+    feature_width=COLUMNS,
+    stride=16,
+    range=[-12.0, -8, -5, 12, 8, 3],
+    cell=[1.0, 1.0],
+)
+
 
 def tensor(name: str, kind: int, shape: list[int | str]) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, kind, shape)
@@ -50,7 +62,7 @@ def model(nodes: list[onnx.NodeProto], inputs: list[Any], outputs: list[Any]) ->
 
 
 def make_model(operator: str, precision: str, points: int | str = POINTS) -> onnx.ModelProto:
-    """A graph of one operator alone, or of all three; ``points`` may name a dynamic dimension."""
+    """A graph of one operator alone, or of all four; ``points`` may name a dynamic dimension."""
     real = TYPES[precision]
     lidar = [tensor("points", TensorProto.FLOAT, [points, 5]), tensor("count", TensorProto.INT32, [1])]
     cells = tensor("cells", TensorProto.INT32, [points])
@@ -58,19 +70,25 @@ def make_model(operator: str, precision: str, points: int | str = POINTS) -> onn
     camera = [
         tensor("depth", real, [VIEWS, DEPTHS, ROWS, COLUMNS]),
         tensor("context", real, [VIEWS, 8, ROWS, COLUMNS]),
-        tensor("frustum", TensorProto.INT32, [FRUSTUM]),
-        tensor("starts", TensorProto.INT32, [CELLS + 1]),
+    ]
+    index = [tensor("frustum", TensorProto.INT32, [FRUSTUM]), tensor("starts", TensorProto.INT32, [CELLS + 1])]
+    calibration = [
+        tensor("rays", TensorProto.FLOAT, [VIEWS, 3, 3]),
+        tensor("origins", TensorProto.FLOAT, [VIEWS, 3]),
     ]
     if operator == "Voxelize":
         return model([VOXELIZE], lidar, [tensor("features", TensorProto.FLOAT, [points, 11]), cells])
     if operator == "PillarMax":
         return model([PILLAR_MAX], [tensor("pillar_features", real, [points, CHANNELS]), cells], [bev])
     if operator == "BevPool":
-        return model([BEV_POOL], camera, [tensor("camera_bev", real, [1, 8, HEIGHT, WIDTH])])
+        return model([BEV_POOL], [*camera, *index], [tensor("camera_bev", real, [1, 8, HEIGHT, WIDTH])])
+    if operator == "FrustumIndex":
+        return model([FRUSTUM_INDEX], calibration, index)
     cast = helper.make_node("Cast", ["features"], ["pillar_features"], to=real)
     join = helper.make_node("Concat", ["lidar_bev", "camera_bev"], ["bev"], axis=1)
     joined = tensor("bev", real, [1, CHANNELS + 8, HEIGHT, WIDTH])
-    return model([VOXELIZE, cast, PILLAR_MAX, BEV_POOL, join], [*lidar, *camera], [joined])
+    nodes = [VOXELIZE, cast, PILLAR_MAX, FRUSTUM_INDEX, BEV_POOL, join]
+    return model(nodes, [*lidar, *camera, *calibration], [joined])
 
 
 @functools.cache
@@ -110,7 +128,7 @@ class Build:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
-@pytest.mark.parametrize("operator", ["Voxelize", "PillarMax", "BevPool", "all"])
+@pytest.mark.parametrize("operator", ["Voxelize", "PillarMax", "BevPool", "FrustumIndex", "all"])
 def test_every_node_becomes_a_plugin_layer_of_an_engine(operator: str, precision: str) -> None:
     graph = make_model(operator, precision)
     build = Build(graph)
@@ -126,6 +144,7 @@ def test_output_shapes_and_types_reach_the_network(precision: str) -> None:
     shapes = {out.name: (tuple(out.shape), out.dtype) for layer in build.network for out in [layer.get_output(0)]}
     real = {"fp32": trt.float32, "fp16": trt.float16}[precision]
     assert shapes["features"] == ((POINTS, 11), trt.float32)
+    assert shapes["frustum"] == ((FRUSTUM,), trt.int32)
     assert shapes["lidar_bev"] == ((1, CHANNELS, HEIGHT, WIDTH), real)
     assert shapes["camera_bev"] == ((1, 8, HEIGHT, WIDTH), real)
 
@@ -149,15 +168,19 @@ def test_engine_may_carry_the_plugin_library() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("operator", "change", "message"),
     [
-        ({"range": [0.0, 0, 0]}, "attribute range must be 6 floats"),
-        ({"range": [12.0, -8, -5, -12, 8, 3]}, "range and cell failed"),
-        ({"cell": [1.0]}, "attribute cell must be 2 floats"),
+        ("Voxelize", {"range": [0.0, 0, 0]}, "attribute range must be 6 floats"),
+        ("Voxelize", {"range": [12.0, -8, -5, -12, 8, 3]}, "range and cell failed"),
+        ("Voxelize", {"cell": [1.0]}, "attribute cell must be 2 floats"),
+        ("FrustumIndex", {"depths": [1.0] * 897}, "attribute depths must be 1 to 896 floats"),
+        ("FrustumIndex", {"stride": 0}, "attribute stride must be one positive integer"),
     ],
 )
-def test_wrong_attributes_are_named_by_tensorrts_own_logger(change: dict[str, Any], message: str) -> None:
-    graph = make_model("Voxelize", "fp32")
+def test_wrong_attributes_are_named_by_tensorrts_own_logger(
+    operator: str, change: dict[str, Any], message: str
+) -> None:
+    graph = make_model(operator, "fp32")
     attributes = graph.graph.node[0].attribute
     for name, value in change.items():
         kept = [attribute for attribute in attributes if attribute.name != name]
