@@ -1,6 +1,5 @@
 #pragma once
 
-#include <memory>
 #include <mutex>
 #include <vector>
 
@@ -24,19 +23,18 @@ class FrustumIndexKernel {
 
  private:
   // What the CPU remembers of its last call. A calibration that is seen for the second time in a row is likely to stay:
-  // from then on its index is kept, and copied. One that changes with every frame costs nothing.
+  // from then on its index is kept, and copied. One that changes with every frame costs a comparison. A run that finds
+  // another one at it makes the index for itself.
   struct Kept {
+    std::mutex mutex;
     std::vector<float> rays, origins;
     std::vector<int32_t> points, starts;  // empty after the first sight
   };
-  std::shared_ptr<const Kept> kept() const;
-  void keep(std::shared_ptr<const Kept> made) const;
 
   vexkd_grid grid_;
   std::vector<float> depths_;
   int32_t height_, width_, stride_;
-  mutable std::mutex mutex_;  // of the pointer alone: what it points to never changes
-  mutable std::shared_ptr<const Kept> kept_;
+  mutable Kept kept_;
 };
 
 }  // namespace vexkd::ort
