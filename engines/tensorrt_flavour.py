@@ -25,7 +25,7 @@ INSTALL: dict[Name, str] = {
     "tensorrt_rtx": "pip install 'vexkd[rtx]' (TensorRT for RTX)",
 }
 
-PLUGINS = ("Voxelize", "PillarMax", "BevPool")
+PLUGINS = ("Voxelize", "PillarMax", "BevPool", "FrustumIndex")
 
 _loaded: dict[str, "Flavour"] = {}
 _libraries: dict[str, str] = {}

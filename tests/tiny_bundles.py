@@ -101,7 +101,7 @@ def make_bundle(folder: Path, scale: float = 1.0) -> Bundle:
     return Bundle(folder, write_manifest(folder, manifest))
 
 
-def camera_input(z: tuple[float, float] = (-10.0, 10.0)) -> CameraInput:
+def camera_input() -> CameraInput:
     """Two cameras with images of the tiny models' size."""
     return CameraInput(
         cameras=("CAM_A", "CAM_B"),
@@ -110,7 +110,7 @@ def camera_input(z: tuple[float, float] = (-10.0, 10.0)) -> CameraInput:
         feature_size=(4, 8),
         stride=8,
         depths=tuple(np.arange(1.0, 13.0).tolist()),
-        z=z,
+        z=(-10.0, 10.0),
     )
 
 

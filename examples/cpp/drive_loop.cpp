@@ -126,10 +126,10 @@ void summarise(const Lane& lane, double rate) {
   std::printf("\n%s: %ld frames at %g Hz, %ld boxes, %ld points dropped\n", lane.model.info().name.c_str(), log.frames,
               rate, log.boxes, log.dropped_points);
   std::printf("missed deadlines: %ld frames late, %ld never looked at\n", log.late, log.skipped);
-  std::printf("%-10s %8s %8s %8s ms\n", "stage", "p50", "p99", "max");
+  std::printf("%-11s %8s %8s %8s ms\n", "stage", "p50", "p99", "max");
   for (size_t stage = 0; stage < std::size(kStages); ++stage) {
     const Durations& times = log.stages[stage];
-    std::printf("%-10s %8.2f %8.2f %8.2f\n", kStages[stage].name, times.percentile(0.5), times.percentile(0.99),
+    std::printf("%-11s %8.2f %8.2f %8.2f\n", kStages[stage].name, times.percentile(0.5), times.percentile(0.99),
                 times.percentile(1));
   }
 }

@@ -9,6 +9,7 @@
 #include <random>
 
 #include "vexkd/bev_pool.h"
+#include "vexkd/frustum_index.h"
 #include "vexkd/pillar_max.h"
 #include "vexkd/prepare_images.h"
 #include "vexkd/voxelize.h"
@@ -168,6 +169,29 @@ Case images_case(Libraries const& libraries, DataType type, TensorFormat format)
   return {name + (packed ? " packed" : ""), "PrepareImages", {images}, {prepared}, 0};
 }
 
+// Two cameras whose points are spread over the grid and beyond, and one whose rays meet in a point.
+Case frustum_index_case(Libraries const& libraries) {
+  std::vector<PluginField> const fields = default_fields("FrustumIndex");
+  auto const* const depths = static_cast<float const*>(fields[0].data);
+  auto const size = [&](size_t field) { return *static_cast<int32_t const*>(fields[field].data); };
+  vexkd_frustum_shape const shape{1, 3, fields[0].length, size(1), size(2), size(3)};
+  std::mt19937 random(10);
+  std::uniform_real_distribution<float> slope(-0.3F, 0.3F), near(-1, 1);
+  Tensor rays = empty({shape.views, 3, 3}, DataType::kFLOAT), origins = empty({shape.views, 3}, DataType::kFLOAT);
+  for (int i = 0; i < 18; ++i) data<float>(rays)[i] = slope(random);
+  for (int i = 0; i < 9; ++i) data<float>(origins)[i] = near(random);
+  Tensor points = empty({int64_t{shape.views} * shape.depths * shape.height * shape.width}, DataType::kINT32);
+  Tensor starts = empty({kCells + 1}, DataType::kINT32);
+  vexkd_grid grid{};
+  kernel<decltype(vexkd_make_grid)>(libraries, "vexkd_make_grid")(static_cast<float const*>(fields[4].data),
+                                                                  static_cast<float const*>(fields[5].data), &grid);
+  vexkd_status const status = kernel<decltype(vexkd_frustum_index_cpu)>(libraries, "vexkd_frustum_index_cpu")(
+      data<float>(rays), data<float>(origins), depths, &shape, &grid, data<int32_t>(points), data<int32_t>(starts), 1,
+      nullptr, 0);
+  require(status == VEXKD_OK, "frustum_index on the CPU failed");
+  return {"FrustumIndex", "FrustumIndex", {rays, origins}, {points, starts}, 0};
+}
+
 }  // namespace
 
 std::vector<Case> make_cases(Libraries const& libraries) {
@@ -175,6 +199,7 @@ std::vector<Case> make_cases(Libraries const& libraries) {
   cases.push_back(voxelize_case(libraries, 5000, 4321));
   cases.push_back(voxelize_case(libraries, 300, 100000));  // a count above the capacity
   cases.push_back(voxelize_case(libraries, 300, 0));
+  cases.push_back(frustum_index_case(libraries));
   for (DataType type : {DataType::kFLOAT, DataType::kHALF}) {
     for (int32_t channels : {64, 7, 72}) cases.push_back(pillar_max_case(libraries, 5000, channels, type));
     cases.push_back(pillar_max_case(libraries, 0, 8, type));

@@ -11,7 +11,7 @@
 namespace harness {
 namespace {
 
-constexpr char const* kNames[] = {"Voxelize", "PillarMax", "BevPool", "PrepareImages"};
+constexpr char const* kNames[] = {"Voxelize", "PillarMax", "BevPool", "FrustumIndex", "PrepareImages"};
 constexpr DataType kTypes[] = {DataType::kFLOAT, DataType::kHALF,  DataType::kINT8, DataType::kINT32,
                                DataType::kBOOL,  DataType::kUINT8, DataType::kBF16, DataType::kINT64};
 
@@ -22,6 +22,7 @@ struct Signature {
 
 Signature signature_of(std::string const& name) {
   if (name == "Voxelize") return {{{500, 5}, {1}}, {{500, 11}, {500}}};
+  if (name == "FrustumIndex") return {{{2, 3, 3}, {2, 3}}, {{2 * 3 * 5 * 7}, {769}}};
   if (name == "PillarMax") return {{{500, 64}, {500}}, {{1, 64, 24, 32}}};
   if (name == "PrepareImages") return {{{2, 45, 80, 3}}, {{2, 3, 24, 32}}};
   return {{{2, 20, 5, 7}, {2, 80, 5, 7}, {1400}, {769}}, {{1, 80, 24, 32}}};
@@ -29,6 +30,7 @@ Signature signature_of(std::string const& name) {
 
 std::vector<DataType> types_of(std::string const& name, DataType real) {
   if (name == "Voxelize") return {DataType::kFLOAT, DataType::kINT32, DataType::kFLOAT, DataType::kINT32};
+  if (name == "FrustumIndex") return {DataType::kFLOAT, DataType::kFLOAT, DataType::kINT32, DataType::kINT32};
   if (name == "PillarMax") return {real, DataType::kINT32, real};
   if (name == "PrepareImages") return {DataType::kINT8, real};
   return {real, real, DataType::kINT32, DataType::kINT32, real};
@@ -83,6 +85,28 @@ void identity(Libraries const& libraries) {
   }
 }
 
+void frustum_fields_refused(Libraries const& libraries) {
+  std::vector<PluginField> const good = default_fields("FrustumIndex");
+  static float const many[897] = {}, reversed[6] = {8, -4, -5, -8, 2, 3};
+  static int32_t const none = 0, huge = INT_MAX;
+  auto const with = [&](size_t field, void const* data, int32_t length) {
+    std::vector<PluginField> changed = good;
+    changed[field].data = data;
+    changed[field].length = length;
+    return refuses(libraries, "FrustumIndex", changed);
+  };
+  require(!with(0, many, 896), "refuses 896 depths");
+  require(with(0, many, 897) && with(0, many, 0) && with(0, nullptr, 3), "takes depths that are none or too many");
+  for (size_t field : {1, 2, 3}) require(with(field, &none, 1), "takes a size of 0");
+  require(with(1, &huge, 1) && with(3, &huge, 1), "takes a frustum of 2^31 points or a stride of 2^31");
+  require(with(4, reversed, 6), "takes max < min");
+  for (size_t field = 0; field < good.size(); ++field) {
+    std::vector<PluginField> fewer = good;
+    fewer.erase(fewer.begin() + static_cast<std::ptrdiff_t>(field));
+    require(refuses(libraries, "FrustumIndex", fewer), std::string("takes a missing ") + good[field].name);
+  }
+}
+
 void fields_refused(Libraries const& libraries) {
   static float const range[6] = {-8, -4, -5, 8, 2, 3}, reversed[6] = {8, -4, -5, -8, 2, 3};
   static float const nowhere[6] = {NAN, -4, -5, 8, 2, 3}, cell[2] = {0.5F, 0.25F}, flat[2] = {0.5F, 0};
@@ -102,6 +126,7 @@ void fields_refused(Libraries const& libraries) {
           "takes another type");
   require(libraries.plugins.creator("Voxelize").createPlugin("node", nullptr, TensorRTPhase::kBUILD) == nullptr,
           "takes no collection");
+  frustum_fields_refused(libraries);
   static int32_t const sizes[] = {24, 0, -1};
   static int64_t const wide[] = {24, int64_t{1} << 40};
   for (char const* name : {"PillarMax", "BevPool"}) {
@@ -161,7 +186,7 @@ void formats(Libraries const& libraries) {
           std::vector<DynamicPluginTensorDesc> tensors = tensors_of(name, real);
           tensors[position].desc.type = type;
           // The first tensor's type decides that of the others, so it may be either.
-          bool const first_real = position == 0 && types[0] == real && std::strcmp(name, "Voxelize") != 0;
+          bool const first_real = position == 0 && types_of(name, DataType::kHALF)[0] == DataType::kHALF;
           bool const expected =
               first_real ? type == DataType::kFLOAT || type == DataType::kHALF : type == types[position];
           bool const got = made.build->supportsFormatCombination(position, tensors.data(), inputs, outputs);
@@ -226,8 +251,8 @@ void output_shapes(Libraries const& libraries) {
     for (auto const& values : signature.inputs)
       dynamic.push_back(builder.dims(std::vector<int64_t>(values.size(), -1)));
     require(made.build->getOutputShapes(dynamic.data(), inputs, nullptr, 0, got, outputs, builder) == 0, "fails");
-    bool const rows = std::strcmp(name, "Voxelize") == 0 || std::strcmp(name, "PrepareImages") == 0;
-    int const passed_on = rows ? 0 : 1;
+    bool const maps = std::strcmp(name, "PillarMax") == 0 || std::strcmp(name, "BevPool") == 0;
+    int const passed_on = maps ? 1 : 0;
     require(!got[0].d[passed_on]->isConstant(), "a dynamic dimension became a constant");
     for (int32_t i = 0; i < inputs; ++i) {
       std::vector<DimsExprs> wrong = dims;
@@ -355,13 +380,16 @@ void clone_outlives_original(Libraries const& libraries) {
       std::vector<std::unique_ptr<Plugin>> others;  // allocated where the original was
       static float const other_range[6] = {-1, -1, -1, 1, 1, 1}, other_cell[2] = {1, 1};
       static int32_t const other_size = 3;
-      std::vector<PluginField> const other_fields =
-          std::strcmp(name, "PrepareImages") == 0 ? default_fields(name, DataType::kHALF)
-          : std::strcmp(name, "Voxelize") == 0
-              ? std::vector<PluginField>{{"range", other_range, PluginFieldType::kFLOAT32, 6},
-                                         {"cell", other_cell, PluginFieldType::kFLOAT32, 2}}
-              : std::vector<PluginField>{{"height", &other_size, PluginFieldType::kINT32, 1},
-                                         {"width", &other_size, PluginFieldType::kINT32, 1}};
+      std::vector<PluginField> other_fields =
+          std::strcmp(name, "PrepareImages") == 0 ? default_fields(name, DataType::kHALF) : default_fields(name);
+      for (PluginField& field : other_fields) {
+        if (std::strcmp(name, "PrepareImages") == 0) break;
+        if (field.type == PluginFieldType::kINT32) {
+          field.data = &other_size;
+        } else {
+          field.data = field.length == 2 ? other_cell : other_range;
+        }
+      }
       for (int i = 0; i < 8; ++i) {
         others.push_back(std::make_unique<Plugin>(create(libraries.plugins, name, other_fields)));
       }

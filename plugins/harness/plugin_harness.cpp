@@ -56,8 +56,11 @@ IDimensionExpr const* Builder::constant(int64_t value) {
   return expressions_.back().get();
 }
 
-IDimensionExpr const* Builder::operation(DimensionOperation, IDimensionExpr const&, IDimensionExpr const&) {
-  return constant(-1);
+IDimensionExpr const* Builder::operation(DimensionOperation operation, IDimensionExpr const& first,
+                                         IDimensionExpr const& second) {
+  require(operation == DimensionOperation::kPROD, "another operation on dimensions than a product");
+  bool const known = first.isConstant() && second.isConstant();
+  return constant(known ? first.getConstantValue() * second.getConstantValue() : -1);
 }
 
 IDimensionExpr const* Builder::declareSizeTensor(int32_t, IDimensionExpr const&, IDimensionExpr const&) {
@@ -106,8 +109,18 @@ std::vector<PluginField> default_fields(std::string const& name, DataType real) 
             {"deviation", deviation, PluginFieldType::kFLOAT32, 3},
             {"dtype", real == DataType::kHALF ? &half_type : &float_type, PluginFieldType::kINT32, 1}};
   }
+  static float const depths[3] = {0.5F, 2, 3.5F};
+  static int32_t const feature_height = 5, feature_width = 7, stride = 4;
   if (name == "Voxelize") {
     return {{"range", range, PluginFieldType::kFLOAT32, 6}, {"cell", cell, PluginFieldType::kFLOAT32, 2}};
+  }
+  if (name == "FrustumIndex") {
+    return {{"depths", depths, PluginFieldType::kFLOAT32, 3},
+            {"feature_height", &feature_height, PluginFieldType::kINT32, 1},
+            {"feature_width", &feature_width, PluginFieldType::kINT32, 1},
+            {"stride", &stride, PluginFieldType::kINT32, 1},
+            {"range", range, PluginFieldType::kFLOAT32, 6},
+            {"cell", cell, PluginFieldType::kFLOAT32, 2}};
   }
   return {{"height", &height, PluginFieldType::kINT32, 1}, {"width", &width, PluginFieldType::kINT32, 1}};
 }

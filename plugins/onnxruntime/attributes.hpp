@@ -1,7 +1,10 @@
 // Attributes of a node, read and checked when its kernel is made.
 #pragma once
 
+#include <vector>
+
 #include "ort_api.h"
+#include "vexkd/types.h"
 
 namespace vexkd::ort {
 
@@ -13,6 +16,10 @@ class Attributes {
   int32_t size(const char* name) const;
   /// Exactly `count` numbers; throws Failure for what is missing or another.
   void floats(const char* name, float* values, size_t count) const;
+  /// As many as there are, one or more; throws Failure for what is missing or another.
+  std::vector<float> floats(const char* name) const;
+  /// Of the attributes range (6 floats) and cell (2 floats); throws Failure for what is no grid.
+  vexkd_grid grid() const;
 
  private:
   const Api& api_;

@@ -9,6 +9,7 @@
 
 #include "bev_pool_op.hpp"
 #include "cpus.h"
+#include "frustum_index_op.hpp"
 #include "pillar_max_op.hpp"
 #include "prepare_images_op.hpp"
 #include "voxelize_op.hpp"
@@ -27,13 +28,14 @@ struct Operators {
         pillar_max_half(api, device, threads, ElementType::kFloat16),
         bev_pool(api, device, threads),
         bev_pool_half(api, device, threads, ElementType::kFloat16),
+        frustum_index(api, device, threads),
         prepare_images(api, device, threads),
         prepare_images_half(api, device, threads, ElementType::kFloat16) {}
 
   void add_to(const Api& api, CustomOpDomain* domain) const {
     for (const CustomOp* op :
          std::initializer_list<const CustomOp*>{&voxelize, &pillar_max, &pillar_max_half, &bev_pool, &bev_pool_half,
-                                                &prepare_images, &prepare_images_half}) {
+                                                &frustum_index, &prepare_images, &prepare_images_half}) {
       check(api, api.call(slot::CustomOpDomain_Add, domain, op));
     }
   }
@@ -41,6 +43,7 @@ struct Operators {
   Operator<VoxelizeKernel> voxelize;
   Operator<PillarMaxKernel> pillar_max, pillar_max_half;
   Operator<BevPoolKernel> bev_pool, bev_pool_half;
+  Operator<FrustumIndexKernel> frustum_index;
   Operator<PrepareImagesKernel> prepare_images, prepare_images_half;
 };
 

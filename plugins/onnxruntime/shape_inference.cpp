@@ -46,6 +46,19 @@ Dimension ShapeContext::size_attribute(const char* name) const {
   return {value};
 }
 
+std::vector<float> ShapeContext::floats_attribute(const char* name) const {
+  const OpAttribute* attribute = nullptr;
+  if (!succeeded(api_.call(slot::ShapeInferContext_GetAttribute, context_, name, &attribute))) return {};
+  // The first call is refused for want of room, and says how many bytes there are.
+  size_t bytes = 0;
+  succeeded(api_.call(slot::ReadOpAttr, attribute, AttributeType::kFloats, nullptr, 0, &bytes));
+  std::vector<float> values(bytes / sizeof(float));
+  if (!succeeded(api_.call(slot::ReadOpAttr, attribute, AttributeType::kFloats, values.data(), bytes, &bytes))) {
+    return {};
+  }
+  return values;
+}
+
 void ShapeContext::set_output(size_t index, ElementType type, std::initializer_list<Dimension> shape) const {
   int64_t sizes[Tensor::kMaxRank];
   const char* symbols[Tensor::kMaxRank];

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <initializer_list>
+#include <vector>
 
 #include "ort_api.h"
 
@@ -22,6 +23,8 @@ class ShapeContext {
   Dimension dimension(size_t input, size_t axis) const;
   ElementType type(size_t input) const;
   Dimension size_attribute(const char* name) const;
+  /// Empty where it is none.
+  std::vector<float> floats_attribute(const char* name) const;
   void set_output(size_t index, ElementType type, std::initializer_list<Dimension> shape) const;
   /// (1, channels, height, width), the last two from the attributes.
   void set_map(size_t index, ElementType type, const Dimension& channels) const;

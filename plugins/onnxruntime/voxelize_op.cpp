@@ -24,14 +24,6 @@ void VoxelizeKernel::infer(const ShapeContext& context) {
   context.set_output(kCells, ElementType::kInt32, {rows});
 }
 
-VoxelizeKernel::VoxelizeKernel(const Attributes& attributes) {
-  float range[6], cell[2];
-  attributes.floats("range", range, 6);
-  attributes.floats("cell", cell, 2);
-  const vexkd_status status = vexkd_make_grid(range, cell, &grid_);
-  if (status != VEXKD_OK) throw Failure(std::string("range and cell are no grid: ") + vexkd_status_string(status));
-}
-
 void VoxelizeKernel::run(Call& call) const {
   const Tensor points = call.input(kPoints), count = call.input(kCount);
   if (!points.has_shape({Tensor::kAny, VEXKD_POINT_SIZE}) || !count.has_shape({1})) {

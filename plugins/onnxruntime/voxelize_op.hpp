@@ -13,7 +13,7 @@ class VoxelizeKernel {
   static ElementType input_type(size_t index, ElementType real);
   static ElementType output_type(size_t index, ElementType real);
   static void infer(const ShapeContext& context);
-  explicit VoxelizeKernel(const Attributes& attributes);
+  explicit VoxelizeKernel(const Attributes& attributes) : grid_(attributes.grid()) {}
   void run(Call& call) const;
 
  private:

@@ -2,6 +2,7 @@
 #include <iterator>
 
 #include "bev_pool_plugin.hpp"
+#include "frustum_index_plugin.hpp"
 #include "pillar_max_plugin.hpp"
 #include "prepare_images_plugin.hpp"
 #include "voxelize_plugin.hpp"
@@ -10,8 +11,10 @@ extern "C" VEXKD_API vexkd::trt::IPluginCreatorInterface* const* getCreators(int
   static vexkd::VoxelizeCreator voxelize;
   static vexkd::PillarMaxCreator pillar_max;
   static vexkd::BevPoolCreator bev_pool;
+  static vexkd::FrustumIndexCreator frustum_index;
   static vexkd::PrepareImagesCreator prepare_images;
-  static vexkd::trt::IPluginCreatorInterface* const creators[] = {&voxelize, &pillar_max, &bev_pool, &prepare_images};
+  static vexkd::trt::IPluginCreatorInterface* const creators[] = {&voxelize, &pillar_max, &bev_pool, &frustum_index,
+                                                                  &prepare_images};
   count = static_cast<int32_t>(std::size(creators));
   return creators;
 }

@@ -217,6 +217,9 @@ void OperatorRules::output_shapes(trt::DimsExprs const* of_inputs, trt::DimsExpr
     for (int32_t d = 0; d < shape.rank; ++d) {
       Extent const& extent = shape.extents[d];
       of_outputs[i].d[d] = extent.symbol == nullptr ? builder.constant(extent.value) : find(extent.symbol);
+      if (extent.factor == 1 || of_outputs[i].d[d] == nullptr) continue;
+      of_outputs[i].d[d] =
+          builder.operation(trt::DimensionOperation::kPROD, *of_outputs[i].d[d], *builder.constant(extent.factor));
     }
   }
 }

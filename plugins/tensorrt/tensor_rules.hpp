@@ -12,14 +12,16 @@ namespace vexkd {
 /// INT8 tensor, for TensorRT gives plugins no UINT8.
 enum class Element { kReal, kFloat, kHalf, kInt, kBytes };
 
-/// One dimension: a number, or a symbol that stands for the same number wherever the operator's inputs have it.
+/// One dimension: a number, or a symbol that stands for the same number wherever the operator's inputs have it; an
+/// output may have so many times that number.
 struct Extent {
   Extent() = default;
   Extent(int64_t number) noexcept : value(number) {}
-  Extent(char const* name) noexcept : symbol(name) {}
+  Extent(char const* name, int64_t times = 1) noexcept : symbol(name), factor(times) {}
 
   char const* symbol = nullptr;
   int64_t value = -1;
+  int64_t factor = 1;
 };
 
 struct Shape {

@@ -41,7 +41,8 @@ def test_the_rtx_flavour_takes_our_plugins() -> None:
     load_plugins(flavour, find_library())
     load_plugins(flavour, find_library())
     registry = flavour.trt.get_plugin_registry()
-    assert all(registry.get_creator(name, "1", "vexkd") for name in ("Voxelize", "PillarMax", "BevPool"))
+    names = ("Voxelize", "PillarMax", "BevPool", "FrustumIndex")
+    assert all(registry.get_creator(name, "1", "vexkd") for name in names)
 
 
 @NEEDS_RTX

@@ -30,7 +30,7 @@ from vexkd.training.predict import predict_boxes, predict_map
 from vexkd.training.run import load_run
 
 LIDAR_NODES = {"Voxelize": 1, "PillarMax": 1}
-CAMERA_NODES = {"PrepareImages": 1, "BevPool": 1}
+CAMERA_NODES = {"FrustumIndex": 1, "PrepareImages": 1, "BevPool": 1}
 NODES = {
     "lidar": LIDAR_NODES,
     "camera": CAMERA_NODES,

@@ -5,7 +5,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from vexkd.export import operators
-from vexkd.export.flops import PREPARE, SAMPLE, VOXELIZE_PER_POINT, count_flops
+from vexkd.export.flops import FRUSTUM_PER_POINT, PREPARE, SAMPLE, VOXELIZE_PER_POINT, count_flops
 
 Shape = list[int]
 
@@ -36,6 +36,7 @@ def test_our_operators_by_hand() -> None:
     assert count("PillarMax", [[100, 8], [100]], [1, 8, 4, 4], vexkd) == 800
     assert count("BevPool", [[2, 7, 3, 4], [2, 5, 3, 4], [168], [17]], [1, 5, 4, 4], vexkd) == 2 * 168 * 5
     assert count("PrepareImages", [[2, 90, 160, 3]], [2, 3, 32, 64], vexkd) == PREPARE * 2 * 3 * 32 * 64
+    assert count("FrustumIndex", [[2, 3, 3], [2, 3]], [168], vexkd) == FRUSTUM_PER_POINT * 168
 
 
 def test_the_rest_by_hand() -> None:

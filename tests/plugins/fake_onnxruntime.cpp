@@ -261,9 +261,13 @@ constexpr int64_t kHeight = 9, kWidth = 14;
 
 KernelInfo attributes(const CustomOp* op) {
   KernelInfo info;
-  info.floats = {
-      {"range", {-7, -4.5, -3, 7, 4.5, 3}}, {"cell", {1, 1}}, {"mean", {100, 90, 80}}, {"deviation", {50, 60, 70}}};
-  info.ints = {{"height", kHeight}, {"width", kWidth}, {"dtype", static_cast<int64_t>(op->output_type(op, 0))}};
+  info.floats = {{"range", {-7, -4.5, -3, 7, 4.5, 3}},
+                 {"cell", {1, 1}},
+                 {"depths", {0.125, 0.25, 0.5}},
+                 {"mean", {100, 90, 80}},
+                 {"deviation", {50, 60, 70}}};
+  info.ints = {{"height", kHeight},   {"width", kWidth},    {"dtype", static_cast<int64_t>(op->output_type(op, 0))},
+               {"feature_height", 4}, {"feature_width", 5}, {"stride", 1}};
   return info;
 }
 
@@ -297,6 +301,7 @@ std::vector<Value> inputs_of(const std::string& name, ElementType real, std::mt1
     return [=, &random](size_t) { return low + static_cast<int32_t>(random() % static_cast<uint32_t>(high - low)); };
   };
   if (name == "Voxelize") return {reals(random, real, {700, 5}), integers({1}, [](size_t) { return 650; })};
+  if (name == "FrustumIndex") return {reals(random, real, {3, 3, 3}), reals(random, real, {3, 3})};
   if (name == "PillarMax") {
     return {reals(random, real, {700, 19}), integers({700}, any(-2, kHeight * kWidth + 2))};
   }
@@ -365,7 +370,7 @@ std::string nothing_is_out() {
 
 std::string compare_providers(unsigned seed) {
   const std::vector<const CustomOp*> cpu = operators(kCpuProvider), cuda = operators(kCudaProvider);
-  if (cpu.size() != 7 || cuda.size() != 7) return "there must be seven operators for each provider";
+  if (cpu.size() != 8 || cuda.size() != 8) return "there must be eight operators for each provider";
   for (size_t i = 0; i < cuda.size(); ++i) {
     const CustomOp* op = cuda[i];
     const std::string name = op->name(op);

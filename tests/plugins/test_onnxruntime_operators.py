@@ -18,6 +18,7 @@ from onnx_nodes import Outputs, node_model
 from vexkd.engines.onnx_session import THREADS_ENTRY, OnnxRuntime
 from vexkd.plugins.bev_pool import bev_pool
 from vexkd.plugins.errors import UserError
+from vexkd.plugins.frustum import frustum_index
 from vexkd.plugins.images import prepare_images
 from vexkd.plugins.library import find_library
 from vexkd.plugins.pillar_max import pillar_max
@@ -32,8 +33,13 @@ MEAN, DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 THREADS = (1, 2, 5)
 DTYPES = (np.float32, np.float16)
 
+FRUSTUM = {"depths": [0.5, 1.0, 2.5, 4.0], "feature_height": 5, "feature_width": 9, "stride": 4, **GRID}
+
 Arrays = dict[str, NDArray[Any]]
 VOXELS: Outputs = {"features": (TensorProto.FLOAT, None), "cells": (TensorProto.INT32, None)}
+
+
+INDEX: Outputs = {"points": (TensorProto.INT32, None), "starts": (TensorProto.INT32, None)}
 
 
 def bev(dtype: Any) -> Outputs:
@@ -45,7 +51,8 @@ def outputs_of(name: str, inputs: Arrays, attributes: dict[str, Any]) -> Outputs
         # A type that the operator has not is the graph's own mistake, and told before the attribute is looked at.
         dtype = attributes.get("dtype")
         return {"prepared": (TensorProto.FLOAT16 if dtype == TensorProto.FLOAT16 else TensorProto.FLOAT, None)}
-    return VOXELS if name == "Voxelize" else bev(next(iter(inputs.values())).dtype)
+    known = {"Voxelize": VOXELS, "FrustumIndex": INDEX}
+    return known.get(name) or bev(next(iter(inputs.values())).dtype)
 
 
 def native(name: str, inputs: Arrays, threads: int = 1, **attributes: Any) -> OnnxRuntime:
@@ -120,6 +127,16 @@ def image_case(
     return {"images": images}, {"prepared": prepare_images(images, size, MEAN, DEVIATION, dtype)}
 
 
+def frustum_case(views: int, seed: int = 0) -> tuple[Arrays, Arrays]:
+    rng = np.random.default_rng(seed)
+    rays = (rng.normal(size=(views, 3, 3)) * [0.02, 0.02, 0.5]).astype(np.float32)
+    origins = rng.normal(size=(views, 3)).astype(np.float32)
+    rays[rng.random(rays.shape) < 0.05] = np.nan
+    depths = np.array(FRUSTUM["depths"], np.float32)
+    points, starts = frustum_index(rays, origins, depths, (5, 9), 4, RANGE, CELL)
+    return {"rays": rays, "origins": origins}, {"points": points, "starts": starts}
+
+
 @pytest.mark.parametrize("threads", THREADS)
 @pytest.mark.parametrize(
     ("rows", "count"), [(30_011, 30_011), (30_011, 7001), (501, -3), (501, 10_000), (1, 1), (1, 0), (0, 0), (0, 5)]
@@ -161,11 +178,42 @@ def test_prepare_images_has_the_bits_of_the_kernel(
     assert_same_bits(native("PrepareImages", inputs, threads, **preparation(dtype, size)).run(inputs), expected)
 
 
+@pytest.mark.parametrize("threads", THREADS)
+@pytest.mark.parametrize("views", [1, 6])
+def test_frustum_index_has_the_bits_of_the_kernel(views: int, threads: int) -> None:
+    inputs, expected = frustum_case(views)
+    assert_same_bits(native("FrustumIndex", inputs, threads, **FRUSTUM).run(inputs), expected)
+
+
+def test_frustum_index_keeps_up_with_calibration_that_stays_and_changes() -> None:
+    """From its second call on, an index is kept; another number of cameras or one other bit makes it anew."""
+    cases = [frustum_case(views, seed) for views, seed in ((3, 0), (3, 1), (2, 0))]
+    turned = {name: value.copy() for name, value in cases[0][0].items()}
+    turned["origins"][2, 0] += 0.5
+    depths = np.array(FRUSTUM["depths"], np.float32)
+    index = frustum_index(turned["rays"], turned["origins"], depths, (5, 9), 4, RANGE, CELL)
+    cases.append((turned, dict(zip(INDEX, index, strict=True))))
+    runtime = native("FrustumIndex", cases[0][0], threads=2, dynamic=True, **FRUSTUM)
+    for case in (0, 0, 0, 0, 1, 0, 1, 1, 1, 3, 0, 0, 0, 3, 3, 3, 2, 2, 2, 0):
+        inputs, expected = cases[case]
+        assert_same_bits(runtime.run(inputs), expected)
+
+
+def test_frustum_index_is_kept_for_several_threads_at_once() -> None:
+    cases = [frustum_case(3, seed) for seed in (0, 0, 0, 1)]
+    runtime = native("FrustumIndex", cases[0][0], threads=2, **FRUSTUM)
+    with ThreadPoolExecutor(5) as pool:
+        jobs = [(pool.submit(runtime.run, inputs), expected) for inputs, expected in cases * 40]
+        for job, expected in jobs:
+            assert_same_bits(job.result(), expected)
+
+
 CASES: dict[str, tuple[Callable[[], tuple[Arrays, Arrays]], dict[str, Any]]] = {
     "Voxelize": (lambda: voxel_case(501, 400), GRID),
     "PillarMax": (lambda: pillar_case(501, 7, np.float16), MAP),
     "BevPool": (lambda: pool_case(501, 7, np.float16, False), MAP),
     "PrepareImages": (lambda: image_case(2, (31, 40), np.float16), preparation(np.float16)),
+    "FrustumIndex": (lambda: frustum_case(3), FRUSTUM),
 }
 
 
@@ -197,6 +245,7 @@ def test_the_bodies_agree(name: str) -> None:
         ("PillarMax", {"bev": [1, "features_1", HEIGHT, WIDTH]}),
         ("BevPool", {"bev": [1, "context_1", HEIGHT, WIDTH]}),
         ("PrepareImages", {"prepared": ["images_0", 3, HEIGHT, WIDTH]}),
+        ("FrustumIndex", {"points": [], "starts": [HEIGHT * WIDTH + 1]}),  # a product of rays_0 has no symbol
     ],
 )
 @pytest.mark.parametrize("dynamic", [False, True])
@@ -258,6 +307,10 @@ def test_several_sessions_run_at_once() -> None:
         ("Voxelize", {"range": [1.0, 2.0], "cell": list(CELL)}, "attribute range must be 6 floats, got 2"),
         ("Voxelize", {"range": list(RANGE)}, "attribute cell must be 2 floats, it is missing or no floats"),
         ("Voxelize", {"range": [0.0] * 6, "cell": list(CELL)}, "range and cell are no grid"),
+        ("FrustumIndex", {**FRUSTUM, "cell": [-1.0, 1.0]}, "range and cell are no grid"),
+        ("FrustumIndex", {**FRUSTUM, "stride": 0}, "attribute stride must be an integer from 1 .*, got 0"),
+        ("FrustumIndex", {**FRUSTUM, "depths": [1]}, "attribute depths must be one float or more, it is missing"),
+        ("FrustumIndex", GRID, "attribute depths must be one float or more, it is missing"),
         ("PillarMax", {"height": 3}, "attribute width must be an integer from 1 to 2147483647, it is missing"),
         ("PillarMax", {"height": 0, "width": 3}, "attribute height must be an integer from 1 .*, got 0"),
         ("BevPool", {"height": 3, "width": -1}, "attribute width must be an integer from 1 .*, got -1"),
@@ -289,6 +342,8 @@ def test_wrong_attributes_are_refused(name: str, attributes: dict[str, Any], mes
     [
         ("Voxelize", {"points": np.zeros((7, 4), np.float32)}, r"got float32 \(7, 4\), int32 \(1\)"),
         ("Voxelize", {"count": np.zeros(2, np.int32)}, r"points \(N, 5\) and count \(1\), got float32 .*\(2\)"),
+        ("FrustumIndex", {"rays": np.zeros((3, 4, 3), np.float32)}, r"origins \(V, 3\), got float32 \(3, 4, 3\), "),
+        ("FrustumIndex", {"origins": np.zeros((2, 3), np.float32)}, r"float32 \(3, 3, 3\), float32 \(2, 3\)"),
         ("PillarMax", {"cells": np.zeros(500, np.int32)}, r"features \(N, C\) and cells \(N\), got float16 .*\(500\)"),
         ("BevPool", {"starts": np.zeros(200, np.int32)}, r"starts \(height \* width \+ 1\), got .*int32 \(200\)"),
         ("BevPool", {"context": np.zeros((2, 7, 5, 9), np.float16)}, r"float16 \(2, 7, 5, 9\)"),

@@ -40,6 +40,18 @@ VOXELIZE = node(
 PILLAR_MAX = node("PillarMax", ["pillar_features", "cells"], ["lidar_bev"], height=HEIGHT, width=WIDTH)
 BEV_POOL = node("BevPool", ["depth", "context", "frustum", "starts"], ["camera_bev"], height=HEIGHT, width=WIDTH)
 
+FRUSTUM_INDEX = node(
+    "FrustumIndex",
+    ["rays", "origins"],
+    ["frustum", "starts"],
+    depths=[1.0, 2.0, 3.0, 4.5],
+    feature_height=ROWS,
+    feature_width=COLUMNS,
+    stride=16,
+    range=[-12.0, -8, -5, 12, 8, 3],
+    cell=[1.0, 1.0],
+)
+
 
 def prepare_images(precision: str) -> onnx.NodeProto:
     constants = {"mean": [123.675, 116.28, 103.53], "deviation": [58.395, 57.12, 57.375]}
@@ -66,15 +78,20 @@ def make_model(operator: str, precision: str, points: int | str = POINTS) -> onn
     camera = [
         tensor("depth", real, [VIEWS, DEPTHS, ROWS, COLUMNS]),
         tensor("context", real, [VIEWS, 8, ROWS, COLUMNS]),
-        tensor("frustum", TensorProto.INT32, [FRUSTUM]),
-        tensor("starts", TensorProto.INT32, [CELLS + 1]),
+    ]
+    index = [tensor("frustum", TensorProto.INT32, [FRUSTUM]), tensor("starts", TensorProto.INT32, [CELLS + 1])]
+    calibration = [
+        tensor("rays", TensorProto.FLOAT, [VIEWS, 3, 3]),
+        tensor("origins", TensorProto.FLOAT, [VIEWS, 3]),
     ]
     if operator == "Voxelize":
         return model([VOXELIZE], lidar, [tensor("features", TensorProto.FLOAT, [points, 11]), cells])
     if operator == "PillarMax":
         return model([PILLAR_MAX], [tensor("pillar_features", real, [points, CHANNELS]), cells], [bev])
     if operator == "BevPool":
-        return model([BEV_POOL], camera, [tensor("camera_bev", real, [1, 8, HEIGHT, WIDTH])])
+        return model([BEV_POOL], [*camera, *index], [tensor("camera_bev", real, [1, 8, HEIGHT, WIDTH])])
+    if operator == "FrustumIndex":
+        return model([FRUSTUM_INDEX], calibration, index)
     if operator == "PrepareImages":
         # Declared as vexkd.export.engine_graph declares them.
         images = tensor("images", TensorProto.INT8, [VIEWS, 90, 160, 3])
@@ -82,7 +99,8 @@ def make_model(operator: str, precision: str, points: int | str = POINTS) -> onn
     cast = helper.make_node("Cast", ["features"], ["pillar_features"], to=real)
     join = helper.make_node("Concat", ["lidar_bev", "camera_bev"], ["bev"], axis=1)
     joined = tensor("bev", real, [1, CHANNELS + 8, HEIGHT, WIDTH])
-    return model([VOXELIZE, cast, PILLAR_MAX, BEV_POOL, join], [*lidar, *camera], [joined])
+    nodes = [VOXELIZE, cast, PILLAR_MAX, FRUSTUM_INDEX, BEV_POOL, join]
+    return model(nodes, [*lidar, *camera, *calibration], [joined])
 
 
 @functools.cache
@@ -126,7 +144,7 @@ class Build:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
-@pytest.mark.parametrize("operator", ["Voxelize", "PillarMax", "BevPool", "PrepareImages", "all"])
+@pytest.mark.parametrize("operator", ["Voxelize", "PillarMax", "BevPool", "FrustumIndex", "PrepareImages", "all"])
 def test_every_node_becomes_a_plugin_layer_of_an_engine(operator: str, precision: str) -> None:
     graph = make_model(operator, precision)
     build = Build(graph)
@@ -210,6 +228,7 @@ def test_output_shapes_and_types_reach_the_network(precision: str) -> None:
     shapes = {out.name: (tuple(out.shape), out.dtype) for layer in build.network for out in [layer.get_output(0)]}
     real = {"fp32": trt.float32, "fp16": trt.float16}[precision]
     assert shapes["features"] == ((POINTS, 11), trt.float32)
+    assert shapes["frustum"] == ((FRUSTUM,), trt.int32)
     assert shapes["lidar_bev"] == ((1, CHANNELS, HEIGHT, WIDTH), real)
     assert shapes["camera_bev"] == ((1, 8, HEIGHT, WIDTH), real)
 
@@ -266,6 +285,8 @@ def test_engine_may_carry_the_plugin_library() -> None:
         ("PrepareImages", {"mean": [1.0]}, "attribute mean must be 3 floats"),
         ("PrepareImages", {"deviation": [1.0, 0.0, 1.0]}, "deviation positive, got 116.28 and 0 of channel 1"),
         ("PrepareImages", {"dtype": 11}, "attribute dtype must be 1 (FLOAT) or 10 (FLOAT16), got 11"),
+        ("FrustumIndex", {"depths": [1.0] * 897}, "attribute depths must be 1 to 896 floats"),
+        ("FrustumIndex", {"stride": 0}, "attribute stride must be one positive integer"),
     ],
 )
 def test_wrong_attributes_are_named_by_tensorrts_own_logger(

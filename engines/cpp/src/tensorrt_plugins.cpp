@@ -17,7 +17,7 @@
 namespace vexkd::runtime {
 namespace {
 
-constexpr const char* kPlugins[] = {"Voxelize", "PillarMax", "BevPool"};
+constexpr const char* kPlugins[] = {"Voxelize", "PillarMax", "BevPool", "FrustumIndex"};
 constexpr char kVersion[] = "1", kNamespace[] = "vexkd";
 
 // Path of a file in memory with these bytes, which nobody can change any more. It stays open until the process ends:
