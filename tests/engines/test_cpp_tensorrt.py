@@ -42,7 +42,7 @@ LIBRARY = find_library()
 
 TENSORS = """input points float32 2 5
 input count int32 1
-input images int8 1 2 3
+input images uint8 1 2 3
 output scores float32 4
 output labels int32 3
 """
@@ -128,7 +128,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
         f"-Wl,-rpath,{folder}",
         soname,
     )
-    sources = [FAKES / "backend_calls.cpp", SOURCES / "manifest.cpp", *sorted(SOURCES.glob("tensorrt_*.cpp"))]
+    sources = [FAKES / "backend_calls.cpp", *(SOURCES / name for name in ("manifest.cpp", "json_fields.cpp"))]
+    sources += sorted(SOURCES.glob("tensorrt_*.cpp"))
     calls = [build(folder / "calls.o", sources, *includes), LIBRARY]  # the last for the manifest's grid
     rpath = f"-Wl,-rpath,{folder},-rpath,{LIBRARY.parent}"
     backend = build(folder / "libcalls.so", [*calls, fake_cuda], rpath)
@@ -496,7 +497,7 @@ def test_another_generation_is_refused_before_it_is_used(
         (TENSORS.replace("labels int32", "labels float32"), "has output labels float32 [3], the manifest says output "
          "labels int32 [3]; export it again with: vexkd export runs/x --fp16 --target rtx4090"),
         (TENSORS.replace("images", "pictures"), "has no input images, the manifest says input images uint8 [1, 2, 3]"),
-        (TENSORS.replace("int8", "uint8"), "has input images TensorRT's own uint8 [1, 2, 3], the manifest says input "
+        (TENSORS.replace("uint8", "UINT8"), "has input images TensorRT's own uint8 [1, 2, 3], the manifest says input "
          "images uint8 [1, 2, 3]"),
         (TENSORS + "output more float32 1\n", "has 6 inputs and outputs, the manifest says 5"),
     ],
