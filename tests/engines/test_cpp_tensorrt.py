@@ -42,7 +42,7 @@ LIBRARY = find_library()
 
 TENSORS = """input points float32 2 5
 input count int32 1
-input images int8 1 2 3
+input images uint8 1 2 3
 output scores float32 4
 output labels int32 3
 """
@@ -504,7 +504,7 @@ def test_another_generation_is_refused_before_it_is_used(
         (TENSORS.replace("labels int32", "labels float32"), "has output labels float32 [3], the manifest says output "
          "labels int32 [3]; export it again with: vexkd export runs/x --fp16 --target rtx4090"),
         (TENSORS.replace("images", "pictures"), "has no input images, the manifest says input images uint8 [1, 2, 3]"),
-        (TENSORS.replace("int8", "uint8"), "has input images TensorRT's own uint8 [1, 2, 3], the manifest says input "
+        (TENSORS.replace("uint8", "UINT8"), "has input images TensorRT's own uint8 [1, 2, 3], the manifest says input "
          "images uint8 [1, 2, 3]"),
         (TENSORS + "output more float32 1\n", "has 6 inputs and outputs, the manifest says 5"),
     ],

@@ -63,8 +63,9 @@ Plan read(const std::string& text) {
     plan.fail_capture |= role == "fail_capture";
     if (role != "input" && role != "output") continue;
     entry.mode = role == "input" ? TensorIOMode::kINPUT : TensorIOMode::kOUTPUT;
-    entry.type = type == "int8"    ? DataType::kINT8
-                 : type == "uint8" ? DataType::kUINT8
+    // uint8 as the exporter declares it to TensorRT, UINT8 as TensorRT's own.
+    entry.type = type == "uint8"   ? DataType::kINT8
+                 : type == "UINT8" ? DataType::kUINT8
                  : type == "int32" ? DataType::kINT32
                                    : DataType::kFLOAT;
     for (int64_t extent; words >> extent;) entry.dims.d[entry.dims.nbDims++] = extent;
