@@ -35,7 +35,7 @@ def compare(
     other = parse_backend(other_device or (device if b is not None else "bodies"), "--other-device")
     one = read_bundle(a)
     another = one if b is None else read_bundle(b)
-    frames, count, told = find_frames(one, data, split, samples, seed)
+    frames, count, told = find_frames((one, another), data, split, samples, seed)
     with Progress(console=Console(stderr=True), disable=json_, transient=True) as progress:
         task = progress.add_task("comparing", total=count)
         found = compare_bundles(one, another, frames, (backend, other), threads, lambda: progress.advance(task))

@@ -1,16 +1,20 @@
 """Engines added to a bundle that is there, which stays whole whatever happens."""
 
+import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from vexkd.engines.bundle import read_bundle, write_manifest
-from vexkd.engines.manifest import MANIFEST, MODEL, PLUGIN_LIBRARY
+from vexkd.engines.manifest import MANIFEST, MODEL, PLUGIN_LIBRARY, Manifest
 from vexkd.engines.tensorrt_flavour import is_installed
 from vexkd.export import add_engine, engine_build
 from vexkd.export.add_engine import add_engines
 from vexkd.plugins.errors import UserError
+from vexkd.plugins.files import sha256
 
 pytestmark = pytest.mark.skipif(not is_installed("tensorrt_rtx"), reason="tensorrt-rtx is not installed")
 
@@ -115,8 +119,6 @@ def test_a_bundle_of_another_library_cannot_share_a_process(bundle: Path, tmp_pa
     """One registry takes one version of a plugin; a process of its own, as the command is, builds with the bundle's."""
     other = bundle / PLUGIN_LIBRARY
     other.write_bytes(other.read_bytes() + b"\0")
-    from vexkd.plugins.files import sha256
-
     manifest = read_bundle_unchecked(bundle)
     digest = sha256(other)
     engines = tuple(e.model_copy(update={"plugin_library_sha256": digest}) for e in manifest.engines)
@@ -124,9 +126,6 @@ def test_a_bundle_of_another_library_cannot_share_a_process(bundle: Path, tmp_pa
     write_manifest(bundle, manifest.model_copy(update={"engines": engines, "files": files}))
     with pytest.raises(UserError, match="differs from the plugin library that this process already uses"):
         add_engines(bundle, ["rtx3090"], cpu_only=True)
-    import subprocess
-    import sys
-
     command = [sys.executable, "-m", "vexkd", "export", str(bundle), "--add-target", "rtx3090", "--cpu-only", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -134,8 +133,4 @@ def test_a_bundle_of_another_library_cannot_share_a_process(bundle: Path, tmp_pa
 
 
 def read_bundle_unchecked(path: Path):  # type: ignore[no-untyped-def]
-    import json
-
-    from vexkd.engines.manifest import Manifest
-
     return Manifest.model_validate(json.loads((path / MANIFEST).read_text()))
