@@ -9,7 +9,6 @@ images of 900 x 1600 with an engine for the target, and verifies the bundle. The
 import argparse
 import json
 import os
-import resource
 import shlex
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from vexkd.engines.bench import measured_peak_mib, reset_peak_memory
 from vexkd.engines.machine import describe_machine
 from vexkd.plugins.files import write_text
 from vexkd.plugins.library import build_info
@@ -31,19 +31,24 @@ RECIPES = [DETECTION / f"{name}.yaml" for name in ("camera", "lidar", "teacher")
 IMAGE_SIZE = (900, 1600)
 GOAL_SECONDS, GOAL_GIB = 180, 8
 VERIFYING = "verifying"
+LEAST_SECONDS = 0.5
+"""Shorter stages are in the record only."""
 
 
 class Stages:
-    """Seconds between the steps that an export tells of."""
+    """Seconds between the steps that an export tells of, and the largest memory of the process in each."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self.peak_gib: dict[str, float] = {}
         self._name, self._start = "loading the run", time.perf_counter()
 
     def begin(self, name: str) -> None:
         """End the stage before and begin this one."""
         now = time.perf_counter()
         self.seconds[self._name] = self.seconds.get(self._name, 0.0) + now - self._start
+        self.peak_gib[self._name] = max(self.peak_gib.get(self._name, 0.0), measured_peak_mib() / 1024)
+        reset_peak_memory()
         self._name, self._start = name, now
 
 
@@ -73,13 +78,14 @@ def measure(run: Path, target: str) -> dict[str, Any]:
     cpu_only = not has_gpu_code(find_target(target))
     bundle = export_run(run, None, "fp16", [target], IMAGE_SIZE, cpu_only, stages.begin)
     stages.begin(VERIFYING)
-    found = verify_bundle(bundle)
+    found = verify_bundle(bundle, progress=lambda step: stages.begin(f"{VERIFYING}: {step}"))
     stages.begin("")
     assert found.sound, [step for step in found.steps if step.status == "failed"]
     return {
         "seconds": stages.seconds,
         "total_s": sum(stages.seconds.values()),
-        "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+        "stage_peak_gib": stages.peak_gib,
+        "peak_gib": max(stages.peak_gib.values()),
         "bundle_mib": sum(file.stat().st_size for file in bundle.iterdir()) / 2**20,
         "checks": {step.name: step.status for step in found.steps},
     }
@@ -97,11 +103,13 @@ def measure_recipe(recipe: Path, target: str) -> dict[str, Any]:
 
 
 def print_rows(rows: list[dict[str, Any]]) -> None:
-    table = Table("seconds", title=f"goal: {GOAL_SECONDS} s and {GOAL_GIB} GiB each")
+    table = Table("seconds (peak GiB)", title=f"goal: {GOAL_SECONDS} s and {GOAL_GIB} GiB each")
     for row in rows:
         table.add_column(Path(row["recipe"]).stem, justify="right")
     for stage in dict.fromkeys(stage for row in rows for stage in row["seconds"]):
-        table.add_row(stage, *(f"{row['seconds'].get(stage, 0):.1f}" for row in rows))
+        seconds = [(row["seconds"].get(stage, 0), row["stage_peak_gib"].get(stage, 0)) for row in rows]
+        if max(seconds)[0] >= LEAST_SECONDS:
+            table.add_row(stage, *(f"{took:.1f} ({peak:.2f})" for took, peak in seconds))
     table.add_section()
     table.add_row("in all", *(f"{row['total_s']:.1f}" for row in rows))
     table.add_row("peak GiB", *(f"{row['peak_gib']:.2f}" for row in rows))

@@ -58,6 +58,30 @@ def test_engines_are_added_beside_those_that_are_there(bundle: Path) -> None:
     assert read_bundle(bundle).manifest == after
 
 
+@pytest.mark.parametrize("kind", ["lidar", "camera"])
+def test_the_rtx_builder_builds_for_every_card_it_knows_without_one(exported, tmp_path, kind: str) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "a.vexkd"
+    shutil.copytree(exported(kind, "detection", "fp16")[1], path)
+    names = {"rtx3090", "rtx5090", "a100", "l4", "sm121"} | ({"rtx2080ti"} if kind == "camera" else set())
+    engines = add_engines(path, sorted(names), cpu_only=True).manifest.engines
+    assert {engine.target for engine in engines} == names
+    assert all(engine.plugin_layers >= 1 and "fp16" in engine.layers for engine in engines)
+
+
+def test_turing_has_no_fp32_products_of_matrices_and_the_builder_says_so(bundle: Path) -> None:
+    """The point MLP stays in FP32; TensorRT for RTX has no such kernel for compute capability 7.5."""
+    before = content(bundle)
+    with pytest.raises(UserError, match=r"for rtx2080ti: .*\(SM75\): FP32 GEMM is not supported.*rtx2080ti\.log"):
+        add_engines(bundle, ["rtx3090", "rtx2080ti"], cpu_only=True)
+    assert content(bundle) == before
+
+
+@pytest.mark.parametrize("name", ["orin", "thor", "h100"])
+def test_what_full_tensorrt_alone_builds_is_said_in_one_line(bundle: Path, name: str) -> None:
+    with pytest.raises(UserError, match=rf"cannot build for {name} .*; full TensorRT can, on a machine with such"):
+        add_engines(bundle, [name], cpu_only=True)
+
+
 def test_an_engine_of_the_same_capability_is_replaced(bundle: Path) -> None:
     after = add_engines(bundle, ["l4"], cpu_only=True)
     (engine,) = after.manifest.engines
