@@ -11,13 +11,16 @@ from vexkd.cli import data
 from vexkd.cli.ablate import ablate
 from vexkd.cli.bench import bench
 from vexkd.cli.cmake_dir import cmake_dir
+from vexkd.cli.compare import compare
 from vexkd.cli.demo import demo
 from vexkd.cli.doctor import doctor
 from vexkd.cli.eval import eval_
 from vexkd.cli.export import export
 from vexkd.cli.infer import infer
+from vexkd.cli.inspect import inspect
 from vexkd.cli.onnxruntime_path import onnxruntime_path
 from vexkd.cli.train import train
+from vexkd.cli.verify import verify
 from vexkd.cli.viz import viz
 from vexkd.plugins.errors import UserError
 
@@ -63,6 +66,9 @@ app.command(name="train")(train)
 app.command(name="eval")(eval_)
 app.command(name="export")(export)
 app.command(name="infer")(infer)
+app.command(name="inspect")(inspect)
+app.command(name="verify")(verify)
+app.command(name="compare")(compare)
 app.command(name="bench")(bench)
 app.command(name="viz")(viz)
 app.command(name="ablate")(ablate)

@@ -115,7 +115,7 @@ def measure(
 ) -> Measurement:
     """Run a bundle ``warm_up`` + ``repeats`` times on one frame, by default a made-up one."""
     manifest = bundle.manifest
-    _reset_peak_memory()
+    reset_peak_memory()
     pipeline = Pipeline(bundle, device, threads)
     given = probe_frame(manifest.grid, manifest.camera, manifest.points) if frame is None else frame
     runs: list[dict[str, float]] = []
@@ -143,7 +143,7 @@ def measure(
         gflops=manifest.cost.gflops,
         parameters=manifest.cost.parameters,
         model_mib=bundle.model.stat().st_size / 2**20,
-        peak_memory_mib=_peak_memory_mib(),
+        peak_memory_mib=measured_peak_mib(),
     )
 
 
@@ -164,7 +164,7 @@ def compare(student: Measurement, reference: Measurement) -> Ratio:
     )
 
 
-def _reset_peak_memory() -> None:
+def reset_peak_memory() -> None:
     """Let Linux count the peak from here on; where it may not, the peak is that of the whole process."""
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
@@ -172,7 +172,8 @@ def _reset_peak_memory() -> None:
         return
 
 
-def _peak_memory_mib() -> float:
+def measured_peak_mib() -> float:
+    """Largest resident memory of this process since :func:`reset_peak_memory`."""
     status = Path("/proc/self/status")
     if status.is_file():
         for line in status.read_text(encoding="ascii", errors="replace").splitlines():

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from vexkd.engines.bundle import Bundle, remake
 from vexkd.engines.gpu import find_gpus
+from vexkd.engines.machine import package_version
 from vexkd.engines.manifest import PLUGIN_LIBRARY, Engine, Tensor
 from vexkd.plugins.errors import UserError
 
@@ -104,6 +105,22 @@ def unusable(bundle: Bundle, engine: Engine) -> str:
     if not is_installed(engine.flavour):
         return f"{engine.file} needs {engine.flavour}; install it with: {INSTALL[engine.flavour]}"
     return ""
+
+
+def why_not_here(bundle: Bundle, engine: Engine) -> str:
+    """Why an engine does not run on this machine, "" if it does; TensorRT is not imported for that."""
+    gpus = find_gpus()
+    if not engine.gpu_code:
+        return "never runs: exported with --cpu-only, and the bundle's library has no GPU code for it"
+    if not gpus:
+        return "no NVIDIA GPU or driver here"
+    if engine.compute_capability != gpus[0].compute_capability:
+        return f"this GPU is {gpus[0].name} ({gpus[0].compute_capability})"
+    found = package_version(engine.flavour.replace("_", "-"))
+    if found not in (None, engine.version):
+        return f"built by {engine.flavour} {engine.version}, installed is {found}"
+    missing = "" if _can_drive_tensorrt() else "needs pycuda; install it with: pip install 'vexkd[gpu]'"
+    return unusable(bundle, engine) or missing
 
 
 def engine_for_this_gpu(bundle: Bundle) -> Engine:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from vexkd.engines.bundle import Bundle
+from vexkd.engines.cache import RuntimeCache
 from vexkd.engines.manifest import Engine
 from vexkd.engines.session import Arrays
 from vexkd.engines.tensorrt_flavour import Messages, load_flavour, load_plugins
@@ -49,7 +50,9 @@ class TensorrtRuntime:
         self._engine: Any = self._runtime.deserialize_cuda_engine((bundle.path / engine.file).read_bytes())
         if self._engine is None:
             raise UserError(f"{flavour.name} {flavour.version} refuses {bundle.path / engine.file}: {messages.last()}")
-        self._context: Any = self._engine.create_execution_context()
+        self._cache = RuntimeCache(flavour, self._engine, engine.compute_capability)
+        self._cache_is_kept = False
+        self._context: Any = self._cache.create_context()
         self._stream: Any = cuda.Stream()
         self._inputs = [tensor.name for tensor in bundle.manifest.inputs]
         self._outputs = [tensor.name for tensor in bundle.manifest.outputs]
@@ -72,6 +75,9 @@ class TensorrtRuntime:
             for name in self._outputs:
                 self._cuda.memcpy_dtoh_async(self._host[name], self._memory[name], self._stream)
             self._stream.synchronize()
+            if not self._cache_is_kept:
+                self._cache.keep()
+                self._cache_is_kept = True
         finally:
             self._device.pop()
         return {name: np.array(self._host[name]) for name in self._outputs}

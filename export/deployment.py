@@ -7,14 +7,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vexkd.config import Config
+from vexkd.export.parity import DENSE_OUTPUTS
 from vexkd.models.center_head import decode
 from vexkd.models.inputs import Inputs
 from vexkd.models.perception import Perception
 
 DETECTION_OUTPUTS = ("boxes", "scores", "labels")
 SEGMENTATION_OUTPUTS = ("logits",)
-DENSE_OUTPUTS = ("probability", "codes")
-"""What boxes are decoded from, (1, n, H, W) and (1, G, 10, H, W): traced for the parity check, not deployed."""
 
 
 class Deployment(nn.Module):

@@ -37,10 +37,10 @@ def count_nodes(graph: onnx.GraphProto) -> TypeCounts:
     return dict(sorted(counts.items()))
 
 
-def convolution_types(graph: onnx.GraphProto) -> dict[str, str]:
-    """By name of each convolution, the type it is to be computed in.
+def convolution_types(graph: onnx.GraphProto) -> dict[str, set[str]]:
+    """By name of each convolution, the types it may be computed in: that of its input.
 
-    That of its input; behind a dequantisation, where TensorRT computes in integers, that of what is dequantised.
+    Behind a dequantisation also that of what is dequantised, in which TensorRT computes where it has a kernel for it.
     """
     types = value_types(graph)
     makers = {name: node for node in graph.node for name in node.output}
@@ -48,8 +48,9 @@ def convolution_types(graph: onnx.GraphProto) -> dict[str, str]:
     for node in graph.node:
         if node.op_type in CONVOLUTIONS:
             maker = makers.get(node.input[0])
-            quantised = maker is not None and maker.op_type == QUANTISED
-            found[node.name] = _first_type(maker if maker is not None and quantised else node, types)
+            found[node.name] = {_first_type(node, types)}
+            if maker is not None and maker.op_type == QUANTISED:
+                found[node.name].add(_first_type(maker, types))
     return found
 
 

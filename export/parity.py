@@ -7,10 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vexkd.engines.manifest import BoxParity, OutputParity, Parity
-from vexkd.export.deployment import DENSE_OUTPUTS
 from vexkd.plugins.postprocess import LEAST_SCORE
 
 Arrays = Mapping[str, NDArray[Any]]
+
+
+DENSE_OUTPUTS = ("probability", "codes")
+"""What boxes are decoded from, (1, n, H, W) and (1, G, 10, H, W): traced for the parity check, not deployed."""
 
 
 class Tolerance(NamedTuple):
@@ -36,6 +39,8 @@ PAIRING = 0.5
 def measure_parity(reference: Arrays, found: Arrays, score_threshold: float, inputs: str, runtime: str) -> Parity:
     """Compare outputs by name: dense ones value by value, boxes in pairs.
 
+    Where one side has no dense outputs, as a deployed model, the sorted scores stand for them.
+
     Args:
         reference: outputs of the trained model, see :class:`vexkd.export.deployment.Deployment`.
         found: outputs of the exported one.
@@ -44,12 +49,13 @@ def measure_parity(reference: Arrays, found: Arrays, score_threshold: float, inp
         runtime: what ran the exported one.
     """
     detection = "boxes" in reference
-    compared = DENSE_OUTPUTS if detection else tuple(reference)
+    dense = tuple(name for name in DENSE_OUTPUTS if name in reference and name in found) or ("scores",)
+    compared = dense if detection else tuple(reference)
     outputs = {name: output_parity(reference[name], found[name]) for name in compared}
     boxes = None
     if detection:
         # Where two probabilities are closer than this, rounding may have swapped their order.
-        boxes = box_parity(reference, found, score_threshold, slack=2 * outputs["probability"].max_abs)
+        boxes = box_parity(reference, found, score_threshold, slack=2 * outputs[compared[0]].max_abs)
     return Parity(inputs=inputs, runtime=runtime, outputs=outputs, boxes=boxes)
 
 
@@ -62,9 +68,14 @@ def output_parity(reference: NDArray[Any], found: NDArray[Any]) -> OutputParity:
 
 
 def box_parity(reference: Arrays, found: Arrays, score_threshold: float, slack: float) -> BoxParity:
-    """Pair the decisive boxes of either side with the nearest box of their class on the other."""
+    """Pair the decisive boxes of either side with the nearest box of their class on the other.
+
+    Of a side without its probabilities it is not known which boxes are decisive: if the other has them, only the
+    other's are paired.
+    """
     forth = _nearest(reference, found, score_threshold, slack)
-    back = _nearest(found, reference, score_threshold, slack)
+    both = ("probability" in reference) == ("probability" in found)
+    back = _nearest(found, reference, score_threshold, slack) if both else _Nearest(0, np.zeros(0), np.zeros(0))
     centres, scores = np.concatenate([forth.centre, back.centre]), np.concatenate([forth.score, back.score])
     paired = centres <= PAIRING
     return BoxParity(
@@ -108,7 +119,9 @@ def _nearest(one: Arrays, other: Arrays, threshold: float, slack: float) -> _Nea
     """
     over = (one["scores"] >= threshold) & (one["scores"] >= LEAST_SCORE)
     floor = max(threshold, float(other["scores"].min(initial=1.0))) + slack
-    chosen = over & (one["scores"] >= floor) & np.isin(one["scores"], _distinct_peaks(one["probability"], slack))
+    chosen = over & (one["scores"] >= floor)
+    if "probability" in one:
+        chosen &= np.isin(one["scores"], _distinct_peaks(one["probability"], slack))
     centres = one["boxes"][chosen][:, None, :3].astype(np.float64) - other["boxes"][None, :, :3]
     distance = np.where(one["labels"][chosen][:, None] == other["labels"], np.linalg.norm(centres, axis=-1), np.inf)
     nearest = distance.argmin(axis=1)

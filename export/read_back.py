@@ -41,9 +41,7 @@ def network_problems(network: Any, trt: Any, graph: onnx.GraphProto, tensors: Se
     precisions = {
         layer.name: {_PRECISIONS.get(layer.get_input(0).dtype.name, "")} for layer in layers if layer.type in kinds
     }
-    # A quantised convolution reads what was dequantised, as far as the network says.
-    wanted = {name: kind for name, kind in convolution_types(graph).items() if kind in _PRECISIONS.values()}
-    return problems + _other_precisions(precisions, wanted)
+    return problems + _other_precisions(precisions, convolution_types(graph))
 
 
 def engine_problems(layers: Sequence[Layer], graph: onnx.GraphProto) -> list[str]:
@@ -82,11 +80,11 @@ def tensor_problems(found: Iterable[Signature], tensors: Sequence[Tensor]) -> li
     return told + [f"lacks {_told(one)} of the manifest" for one in sorted(wanted - given)]
 
 
-def _other_precisions(found: dict[str, set[str]], wanted: dict[str, str]) -> list[str]:
-    other = {name: kinds for name, kind in wanted.items() if (kinds := found.get(name, set())) and kinds != {kind}}
+def _other_precisions(found: dict[str, set[str]], allowed: dict[str, set[str]]) -> list[str]:
+    other = {name: kinds for name, kinds in found.items() if name in allowed and not kinds <= allowed[name]}
     return [
-        f"{len(other)} of {len(wanted)} convolutions are of another type than in the graph, first {name}: "
-        f"{' and '.join(sorted(kinds))} instead of {wanted[name]}"
+        f"{len(other)} of {len(allowed)} convolutions are of another type than in the graph, first {name}: "
+        f"{' and '.join(sorted(kinds))} instead of {' or '.join(sorted(allowed[name]))}"
         for name, kinds in list(other.items())[:1]
     ]
 

@@ -5,16 +5,17 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
+from bundle_contents import content, write_bundle
 from numpy.typing import NDArray
 from tiny_bundles import CAPACITY, make_bundle
 
 from vexkd.engines import onnx_session
 from vexkd.engines import session as session_module
-from vexkd.engines.bundle import Bundle
+from vexkd.engines.bundle import Bundle, read_bundle
 from vexkd.engines.gpu import Gpu, find_gpus
 from vexkd.engines.pipeline import Pipeline
 from vexkd.engines.probe import ProbeFrame
-from vexkd.engines.session import Session, choose_device
+from vexkd.engines.session import Session, choose_device, why_not_here
 from vexkd.plugins import library
 from vexkd.plugins.errors import UserError
 
@@ -85,6 +86,23 @@ def test_a_gpu_without_an_engine_for_it_is_told_how_to_get_one(bundle: Bundle, m
     monkeypatch.setattr(session_module, "find_gpus", lambda: [gpu])
     with pytest.raises(UserError, match=r"holds engines for: none; this GPU is NVIDIA RTX \(8\.9\).*--add-target 8\.9"):
         session_module.engine_for_this_gpu(bundle)
+
+
+def test_an_engine_without_gpu_code_says_exactly_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_module, "find_gpus", lambda: [Gpu(0, "NVIDIA RTX", "8.9", 24_000)])
+    manifest = content()
+    manifest["engines"][0]["gpu_code"] = False
+    bundle = read_bundle(write_bundle(tmp_path / "a.vexkd", manifest))
+    (engine,) = bundle.manifest.engines
+    with pytest.raises(
+        UserError,
+        match=r"a\.vexkd/rtx4090\.engine never runs: it was exported with --cpu-only, .* no GPU code for compute "
+        r"capability 8\.9; .* make native CUDA=ON, and export the bundle again with: vexkd export runs/by-hand --fp16 "
+        r"--target rtx4090 --out",
+    ):
+        session_module.engine_for_this_gpu(bundle)
+    assert session_module.matching_engine(bundle) is None and choose_device(bundle) != "tensorrt"
+    assert why_not_here(bundle, engine).startswith("never runs: exported with --cpu-only")
 
 
 def has_entry(options: onnxruntime.SessionOptions) -> bool:

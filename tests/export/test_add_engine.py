@@ -1,16 +1,20 @@
 """Engines added to a bundle that is there, which stays whole whatever happens."""
 
+import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from vexkd.engines.bundle import read_bundle, write_manifest
-from vexkd.engines.manifest import MANIFEST, MODEL, PLUGIN_LIBRARY
+from vexkd.engines.manifest import MANIFEST, MODEL, PLUGIN_LIBRARY, Manifest
 from vexkd.engines.tensorrt_flavour import is_installed
 from vexkd.export import add_engine, engine_build
 from vexkd.export.add_engine import add_engines
 from vexkd.plugins.errors import UserError
+from vexkd.plugins.files import sha256
 
 pytestmark = pytest.mark.skipif(not is_installed("tensorrt_rtx"), reason="tensorrt-rtx is not installed")
 
@@ -52,6 +56,30 @@ def test_engines_are_added_beside_those_that_are_there(bundle: Path) -> None:
     assert after.sha256 != before.sha256 and (bundle / "notes.txt").read_text() == "mine"
     assert (bundle / MODEL).stat().st_mtime_ns == model.st_mtime_ns
     assert read_bundle(bundle).manifest == after
+
+
+@pytest.mark.parametrize("kind", ["lidar", "camera"])
+def test_the_rtx_builder_builds_for_every_card_it_knows_without_one(exported, tmp_path, kind: str) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "a.vexkd"
+    shutil.copytree(exported(kind, "detection", "fp16")[1], path)
+    names = {"rtx3090", "rtx5090", "a100", "l4", "sm121"} | ({"rtx2080ti"} if kind == "camera" else set())
+    engines = add_engines(path, sorted(names), cpu_only=True).manifest.engines
+    assert {engine.target for engine in engines} == names
+    assert all(engine.plugin_layers >= 1 and "fp16" in engine.layers for engine in engines)
+
+
+def test_turing_has_no_fp32_products_of_matrices_and_the_builder_says_so(bundle: Path) -> None:
+    """The point MLP stays in FP32; TensorRT for RTX has no such kernel for compute capability 7.5."""
+    before = content(bundle)
+    with pytest.raises(UserError, match=r"for rtx2080ti: .*\(SM75\): FP32 GEMM is not supported.*rtx2080ti\.log"):
+        add_engines(bundle, ["rtx3090", "rtx2080ti"], cpu_only=True)
+    assert content(bundle) == before
+
+
+@pytest.mark.parametrize("name", ["orin", "thor", "h100"])
+def test_what_full_tensorrt_alone_builds_is_said_in_one_line(bundle: Path, name: str) -> None:
+    with pytest.raises(UserError, match=rf"cannot build for {name} .*; full TensorRT can, on a machine with such"):
+        add_engines(bundle, [name], cpu_only=True)
 
 
 def test_an_engine_of_the_same_capability_is_replaced(bundle: Path) -> None:
@@ -115,8 +143,6 @@ def test_a_bundle_of_another_library_cannot_share_a_process(bundle: Path, tmp_pa
     """One registry takes one version of a plugin; a process of its own, as the command is, builds with the bundle's."""
     other = bundle / PLUGIN_LIBRARY
     other.write_bytes(other.read_bytes() + b"\0")
-    from vexkd.plugins.files import sha256
-
     manifest = read_bundle_unchecked(bundle)
     digest = sha256(other)
     engines = tuple(e.model_copy(update={"plugin_library_sha256": digest}) for e in manifest.engines)
@@ -124,9 +150,6 @@ def test_a_bundle_of_another_library_cannot_share_a_process(bundle: Path, tmp_pa
     write_manifest(bundle, manifest.model_copy(update={"engines": engines, "files": files}))
     with pytest.raises(UserError, match="differs from the plugin library that this process already uses"):
         add_engines(bundle, ["rtx3090"], cpu_only=True)
-    import subprocess
-    import sys
-
     command = [sys.executable, "-m", "vexkd", "export", str(bundle), "--add-target", "rtx3090", "--cpu-only", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -134,8 +157,4 @@ def test_a_bundle_of_another_library_cannot_share_a_process(bundle: Path, tmp_pa
 
 
 def read_bundle_unchecked(path: Path):  # type: ignore[no-untyped-def]
-    import json
-
-    from vexkd.engines.manifest import Manifest
-
     return Manifest.model_validate(json.loads((path / MANIFEST).read_text()))

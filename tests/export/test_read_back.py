@@ -59,13 +59,13 @@ def graph(kind: int = TensorProto.FLOAT16, plugins: tuple[str, ...] = ("node_poo
     return helper.make_graph(nodes, "g", [images], [], [], value_info=values)
 
 
-def test_nodes_are_counted_by_type_and_quantised_convolutions_are_integers() -> None:
+def test_nodes_are_counted_by_type_and_quantised_convolutions_may_be_integers() -> None:
     assert count_nodes(graph()) == {"fp16": {"BevPool": 1, "Conv": 1}, "uint8": {"Cast": 1}}
-    assert convolution_types(graph()) == {"node_conv2d": "fp16"}
+    assert convolution_types(graph()) == {"node_conv2d": {"fp16"}}
     quantised = graph(TensorProto.FLOAT)
     quantised.value_info.append(helper.make_tensor_value_info("q", TensorProto.INT8, [1, 4, 8, 8]))
     quantised.node[0].CopyFrom(helper.make_node("DequantizeLinear", ["q", "scale"], ["a"]))
-    assert convolution_types(quantised) == {"node_conv2d": "int8"}
+    assert convolution_types(quantised) == {"node_conv2d": {"fp32", "int8"}}
 
 
 def test_an_engine_that_is_what_the_graph_says_has_no_problems() -> None:
@@ -79,6 +79,8 @@ def test_a_silent_fp32_convolution_is_a_problem() -> None:
     assert problem == (
         "1 of 1 convolutions are of another type than in the graph, first node_conv2d: fp32 instead of fp16"
     )
+    in_integers = parse_layers(LISTED.replace("{ Name: a, Datatype: Half }", "{ Name: a, Datatype: Int8 }"))
+    assert "int8 instead of fp16" in engine_problems(in_integers, graph())[0]
     assert "fp16 instead of fp32" in engine_problems(parse_layers(LISTED), graph(TensorProto.FLOAT))[0]
 
 
