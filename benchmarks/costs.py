@@ -1,6 +1,6 @@
-"""Counts the recipes of ``configs/nuscenes`` as FP16 exports, without training them, into a record that docs and tests read.
+"""Counts the recipes of ``configs/nuscenes`` as FP16 exports, untrained, into a record that docs and tests read.
 
-    python -m benchmarks.costs [--json docs/results/costs.json]
+python -m benchmarks.costs [--json docs/results/costs.json]
 """
 
 import argparse

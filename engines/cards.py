@@ -21,14 +21,12 @@ class Card:
     """From the host, one way: PCIe 4.0 x16 is 31.5, PCIe 5.0 x16 is 63. On a Jetson it is the memory itself."""
 
 
-def _card(
-    name: str, tf32: float, fp16: float, int8: float, fp32: float, memory: float, l2: float, link: float
-) -> Card:
+def _card(name: str, tf32: float, fp16: float, int8: float, fp32: float, memory: float, l2: float, link: float) -> Card:
     return Card(name, {"float32": tf32, "float16": fp16, "int8": int8}, fp32, memory, l2, link)
 
 
-# From NVIDIA's white papers (GA102, AD102, GB202, GA100, GH100) and data sheets (A4000, L4, H200, Jetson AGX Orin 64 GB at
-# 50 W, whose GPU has 85 of the module's dense 138 TOPS). Sparse figures are halved.
+# From NVIDIA's white papers (GA102, AD102, GB202, GA100, GH100) and data sheets (A4000, L4, H200, Jetson AGX Orin 64 GB
+# at full power, whose GPU has 85 of the module's dense 138 TOPS). Sparse figures are halved.
 CARDS = (
     #     name        TF32   FP16    INT8    FP32   GB/s  L2 MB  link
     _card("RTX 3090", 35.6, 142.3, 284.7, 35.6, 936, 6, 31.5),

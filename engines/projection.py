@@ -1,8 +1,9 @@
 """What a card would make of a counted model: a projection, an interval with its assumptions, never a measurement.
 
-Four roofs limit a stage: products on tensor cores, other arithmetic, bytes to and from memory, and launches. The fast end
-of the interval lets them overlap and lets tensors stay in the L2 cache where the stage's widest kernel fits there; the slow
-end does one after the other, all through DRAM. Both have an efficiency: the share of a peak that networks get.
+Four roofs limit a stage: products on tensor cores, other arithmetic, bytes to and from memory, and launches. Each end
+of the interval has its efficiency, the share of a peak that networks get. At the fast end all roofs overlap, and
+tensors stay in the L2 cache where the stage's widest kernel fits there. At the slow end everything goes through DRAM,
+and launches come on top of the slowest of the others: measured shares already hold what kernels wait for memory.
 """
 
 from collections.abc import Sequence
@@ -23,9 +24,9 @@ class Efficiencies(NamedTuple):
     """Shares of the published peaks, and microseconds per launch; (slow end, fast end)."""
 
     products: tuple[float, float] = (0.35, 0.80)
-    """From one published table: on an RTX A4000 in FP16 the image stage of BEVDet-R50 with depth reaches .37 of the peak,
-    its BEV stage .78 (bevdet-tensorrt-cpp: 8.63 and 2.97 ms for 243 and 178 GFLOPs). ``docs/bench.md`` holds what these
-    shares make of measurements that they were not taken from."""
+    """From two published measurements: on an RTX A4000 in FP16, 227 GFLOPs of an image stage in 8.63 ms reach .34 of
+    the peak, 178 GFLOPs of a BEV stage in 2.97 ms .78. What these shares make of thirteen other measurements stands in
+    ``docs/bench.md``."""
     arithmetic: tuple[float, float] = (0.25, 0.80)
     """Element-wise arithmetic is seldom the roof; assumed."""
     memory: tuple[float, float] = (0.60, 0.92)
@@ -63,7 +64,7 @@ class ProjectedStage(Section):
     stage: str
     milliseconds: Interval
     roof: Roof
-    """What takes longest at the fast end."""
+    """What takes longest at the fast end; ``link`` is the way from the host."""
 
 
 class Projection(Section):
@@ -83,11 +84,14 @@ class Projection(Section):
     def line(self) -> str:
         """One line for a table or a log; it says that nothing was measured."""
         low, high = self.fps.low, self.fps.high
-        return f"projection for an {self.card}, not measured: {low:.0f} to {high:.0f} frames per second"
+        return f"projection for {self.card}, not measured: {low:.0f} to {high:.0f} frames per second"
 
 
 def project(
-    cost: Cost, inputs: Sequence[Tensor], card: Card, efficiencies: Efficiencies = Efficiencies()  # noqa: B008
+    cost: Cost,
+    inputs: Sequence[Tensor],
+    card: Card,
+    efficiencies: Efficiencies = Efficiencies(),  # noqa: B008
 ) -> Projection:
     """Project a bundle onto a card from what its manifest counts.
 
@@ -120,17 +124,18 @@ def project(
 
 def _stage(stage: StageCost, card: Card, efficiencies: Efficiencies) -> ProjectedStage:
     slow, fast = (_roofs(stage, card, efficiencies, end) for end in (0, 1))
-    # A launch takes its time beside whatever the kernels wait for.
-    overlapped = max(fast.values())
-    binding = max(fast, key=lambda roof: fast[roof])
+    launches = slow.pop("launches")
     return ProjectedStage(
-        stage=stage.stage, milliseconds=Interval(low=overlapped, high=sum(slow.values())), roof=binding
+        stage=stage.stage,
+        milliseconds=Interval(low=max(fast.values()), high=max(slow.values()) + launches),
+        roof=max(fast, key=lambda roof: fast[roof]),
     )
 
 
 def _roofs(stage: StageCost, card: Card, efficiencies: Efficiencies, end: int) -> dict[Roof, float]:
     """Milliseconds that each roof allows a stage at the slow (0) or fast (1) end."""
-    products = sum(2 * count / (card.product_tops[kind] * efficiencies.products[end]) for kind, count in stage.gmacs.items())
+    share = efficiencies.products[end]
+    products = sum(2 * count / (card.product_tops[kind] * share) for kind, count in stage.gmacs.items())
     other = max(0.0, stage.gflops - 2 * sum(stage.gmacs.values()))
     cached = end == 1 and stage.widest_megabytes <= card.l2_mb
     moved = stage.weight_megabytes if cached else stage.megabytes
@@ -163,12 +168,12 @@ def _assumptions(card: Card, efficiencies: Efficiencies, copied: float) -> tuple
     products, memory, launch = efficiencies.products, efficiencies.memory, efficiencies.launch
     tops = ", ".join(f"{kind} {peak:g}" for kind, peak in card.product_tops.items())
     return (
-        f"published dense peaks of an {card.name}: products {tops} Tera-operations/s, {card.memory_gbs:g} GB/s of memory, "
-        f"{card.l2_mb:g} MB of L2, {card.link_gbs:g} GB/s from the host",
-        f"products reach {products[0]:.0%} to {products[1]:.0%} of the peak, memory {memory[0]:.0%} to {memory[1]:.0%}, "
-        f"a launch takes {launch[1]:g} to {launch[0]:g} microseconds",
-        "fast end: roofs overlap, and tensors stay in L2 where a stage's widest kernel fits; slow end: one after the other, "
-        "all through DRAM",
-        f"{copied:.1f} MB of inputs are copied for each frame; decoding images, merging sweeps and selecting boxes on the "
-        "host are left out",
+        f"published dense peaks of {card.name}: products {tops} Tera-operations/s, {card.memory_gbs:g} GB/s of "
+        f"memory, {card.l2_mb:g} MB of L2, {card.link_gbs:g} GB/s from the host",
+        f"products reach {products[0]:.0%} to {products[1]:.0%} of the peak, memory {memory[0]:.0%} to "
+        f"{memory[1]:.0%}; a launch takes {launch[1]:g} to {launch[0]:g} microseconds",
+        "fast end: all roofs overlap, and tensors stay in L2 where a stage's widest kernel fits; slow end: everything "
+        "goes through DRAM, launches come on top",
+        f"{copied:.1f} MB of inputs are copied for each frame; decoding images, merging sweeps and selecting boxes on "
+        "the host are left out",
     )

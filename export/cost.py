@@ -11,7 +11,7 @@ from vexkd.config import Config
 from vexkd.engines.manifest import Cost, StageCost
 from vexkd.export.deployment import Deployment, output_names, traced_names
 from vexkd.export.example import find_example
-from vexkd.export.flops import Shapes, count_flops, known_shapes, node_flops, node_macs
+from vexkd.export.flops import count_flops, known_shapes, node_flops, node_macs
 from vexkd.export.fold import fold_batch_norms
 from vexkd.export.precision import to_half
 from vexkd.export.stages import STAGES, node_stages, parameters_by_stage

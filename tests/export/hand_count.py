@@ -91,7 +91,9 @@ def lidar_macs(config: LidarConfig, model: ModelConfig) -> int:
     while factor > 1:
         factor //= 2
         width = min(width, config.channels)
-        macs += conv(inputs, width, 3, cells * factor**2) + (config.layers - 1) * conv(width, width, 3, cells * factor**2)
+        macs += conv(inputs, width, 3, cells * factor**2) + (config.layers - 1) * conv(
+            width, width, 3, cells * factor**2
+        )
         inputs, width = width, 2 * width
     last = config.channels
     return macs + conv(inputs, last, 3, cells) + (config.layers - 1) * conv(last, last, 3, cells)

@@ -121,7 +121,14 @@ def test_stages_by_module() -> None:
 
 
 def test_nodes_outside_the_modules_belong_to_their_first_reader() -> None:
-    names = ["/Cast", "/Unsqueeze", "model.camera/Reshape", "model.camera.preparation/Resize", "model.head.0/Conv", "/TopK"]
+    names = [
+        "/Cast",
+        "/Unsqueeze",
+        "model.camera/Reshape",
+        "model.camera.preparation/Resize",
+        "model.head.0/Conv",
+        "/TopK",
+    ]
     nodes = [helper.make_node("Relu", [str(i)], [str(i + 1)], name=name) for i, name in enumerate(names)]
     found = node_stages(graph(nodes, {str(i): (1,) for i in range(7)}, ("6",)).graph)
     assert found == ["image preparation"] * 4 + ["head", DECODE]
