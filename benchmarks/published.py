@@ -182,7 +182,7 @@ def cost_of(layers: Sequence[Layer], kind: str) -> Cost:
         parameters=weights,
         megabytes=size * (weights + sum(layer.values for layer in layers)),
         weight_megabytes=size * weights,
-        widest_megabytes=size * max(layer.weights + layer.values for layer in layers),
+        kernel_megabytes=tuple(size * (layer.weights + layer.values) for layer in layers),
         launches=len(layers),
     )
     return Cost(gflops=2 * gmacs, gflops_by_operator={"Conv": 2 * gmacs}, parameters=weights, stages=(stage,))

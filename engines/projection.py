@@ -2,7 +2,7 @@
 
 Four roofs limit a stage: products on tensor cores, other arithmetic, bytes to and from memory, and launches. Each end
 of the interval has its efficiency, the share of a peak that networks get. At the fast end all roofs overlap, and
-tensors stay in the L2 cache where the stage's widest kernel fits there. At the slow end everything goes through DRAM,
+a kernel whose tensors fit into the L2 cache finds them there, but for its weights. At the slow end everything goes through DRAM,
 and launches come on top of the slowest of the others: measured shares already hold what kernels wait for memory.
 """
 
@@ -137,8 +137,8 @@ def _roofs(stage: StageCost, card: Card, efficiencies: Efficiencies, end: int) -
     share = efficiencies.products[end]
     products = sum(2 * count / (card.product_tops[kind] * share) for kind, count in stage.gmacs.items())
     other = max(0.0, stage.gflops - 2 * sum(stage.gmacs.values()))
-    cached = end == 1 and stage.widest_megabytes <= card.l2_mb
-    moved = stage.weight_megabytes if cached else stage.megabytes
+    wide = sum(kernel for kernel in stage.kernel_megabytes if kernel > card.l2_mb)
+    moved = stage.megabytes if end == 0 else min(stage.weight_megabytes + wide, stage.megabytes)
     return {
         "products": products,
         "arithmetic": other / (card.vector_tflops * efficiencies.arithmetic[end]),
@@ -172,8 +172,8 @@ def _assumptions(card: Card, efficiencies: Efficiencies, copied: float) -> tuple
         f"memory, {card.l2_mb:g} MB of L2, {card.link_gbs:g} GB/s from the host",
         f"products reach {products[0]:.0%} to {products[1]:.0%} of the peak, memory {memory[0]:.0%} to "
         f"{memory[1]:.0%}; a launch takes {launch[1]:g} to {launch[0]:g} microseconds",
-        "fast end: all roofs overlap, and tensors stay in L2 where a stage's widest kernel fits; slow end: everything "
-        "goes through DRAM, launches come on top",
+        "fast end: all roofs overlap, and of kernels that fit into L2 only the weights come from DRAM; slow end: "
+        "everything goes through DRAM, launches come on top",
         f"{copied:.1f} MB of inputs are copied for each frame; decoding images, merging sweeps and selecting boxes on "
         "the host are left out",
     )

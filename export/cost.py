@@ -58,7 +58,7 @@ def count_cost(model: onnx.ModelProto, parameters: dict[str, int]) -> Cost:
                 parameters=parameters.get(stage, 0),
                 megabytes=sum(kernel.bytes for kernel in kernels[stage]) / 1e6,
                 weight_megabytes=sum(kernel.weights for kernel in kernels[stage]) / 1e6,
-                widest_megabytes=max((kernel.bytes for kernel in kernels[stage]), default=0) / 1e6,
+                kernel_megabytes=tuple(kernel.bytes / 1e6 for kernel in kernels[stage]),
                 launches=sum(kernel.launches for kernel in kernels[stage]),
             )
             for stage in STAGES

@@ -23,7 +23,7 @@ def stage(**changes: object) -> StageCost:
         "parameters": 1,
         "megabytes": 100.0,
         "weight_megabytes": 20.0,
-        "widest_megabytes": 5.0,
+        "kernel_megabytes": (5.0,) * 20,
         "launches": 10,
     }
     return StageCost.model_validate(values | changes)
@@ -45,14 +45,15 @@ def test_each_roof_by_hand() -> None:
     found = project(cost(stage(gmacs={})), (), CARD, EFFICIENCIES).stages[1]
     assert found.roof == "arithmetic"
     assert (found.milliseconds.low, found.milliseconds.high) == pytest.approx((20.0, 40.1))
-    # 100 GB in all, too wide for the cache.
-    wide = stage(megabytes=1e5, widest_megabytes=11.0)
+    # 100 GB in all, each kernel too wide for the cache.
+    wide = stage(megabytes=1e5, weight_megabytes=0.0, kernel_megabytes=(1e3,) * 100)
     found = project(cost(wide), (), CARD, EFFICIENCIES).stages[1]
     assert found.roof == "memory"
     assert (found.milliseconds.low, found.milliseconds.high) == pytest.approx((100.0, 200.1))
-    # In the cache only weights come from DRAM, at the fast end.
-    cached = stage(megabytes=1e5, weight_megabytes=1e4)
-    assert project(cost(cached), (), CARD, EFFICIENCIES).stages[1].milliseconds.low == pytest.approx(10.0)
+    # In the cache only weights come from DRAM, at the fast end; the one wide kernel moves all it has.
+    cached = stage(megabytes=3e4, weight_megabytes=1e4, kernel_megabytes=(5e3, *(10.0,) * 2500))
+    found = project(cost(cached), (), CARD, EFFICIENCIES).stages[1]
+    assert (found.milliseconds.low, found.milliseconds.high) == pytest.approx((15.0, 60.1))
     many = stage(launches=5000)
     found = project(cost(many), (), CARD, EFFICIENCIES).stages[1]
     assert found.roof == "launches"
