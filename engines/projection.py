@@ -2,8 +2,9 @@
 
 Four roofs limit a stage: products on tensor cores, other arithmetic, bytes to and from memory, and launches. Each end
 of the interval has its efficiency, the share of a peak that networks get. At the fast end all roofs overlap, and
-a kernel whose tensors fit into the L2 cache finds them there, but for its weights. At the slow end everything goes through DRAM,
-and launches come on top of the slowest of the others: measured shares already hold what kernels wait for memory.
+a kernel whose tensors fit into the L2 cache finds them there, but for its weights. At the slow end everything goes
+through DRAM, and launches come on top of the slowest of the others: measured shares already hold what kernels wait for
+memory.
 """
 
 from collections.abc import Sequence
