@@ -274,8 +274,8 @@ class StageCost(Section):
     """Read and written by all kernels, weights among them; see ``vexkd.export.traffic`` for what a kernel is."""
     weight_megabytes: Amount
     """Weights and other constants that the kernels read."""
-    widest_megabytes: Amount
-    """Read and written by the kernel that moves most."""
+    kernel_megabytes: tuple[Amount, ...]
+    """Read and written by each kernel, in the order of the work; together ``megabytes``."""
     launches: Count
 
     @property

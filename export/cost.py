@@ -58,7 +58,7 @@ def count_cost(model: onnx.ModelProto, parameters: dict[str, int]) -> Cost:
                 parameters=parameters.get(stage, 0),
                 megabytes=sum(kernel.bytes for kernel in kernels[stage]) / 1e6,
                 weight_megabytes=sum(kernel.weights for kernel in kernels[stage]) / 1e6,
-                widest_megabytes=max((kernel.bytes for kernel in kernels[stage]), default=0) / 1e6,
+                kernel_megabytes=tuple(kernel.bytes / 1e6 for kernel in kernels[stage]),
                 launches=sum(kernel.launches for kernel in kernels[stage]),
             )
             for stage in STAGES
@@ -94,11 +94,10 @@ def _fill(module: nn.Module) -> None:
     generator = torch.Generator().manual_seed(0)
     for part in module.modules():
         for name, value in list(part.named_parameters(recurse=False)):
-            filled = torch.rand(value.shape, generator=generator)
-            setattr(part, name, nn.Parameter(filled, requires_grad=False))
-        for name, value in list(part.named_buffers(recurse=False)):
-            filled = torch.rand(value.shape, generator=generator).to(value.dtype)
-            part.register_buffer(name, filled, persistent=name not in part._non_persistent_buffers_set)
+            filled = nn.Parameter(torch.rand(value.shape, generator=generator), requires_grad=False)
+            setattr(part, name, filled)
+        for name, buffer in list(part.named_buffers(recurse=False)):
+            setattr(part, name, torch.rand(buffer.shape, generator=generator).to(buffer.dtype))
 
 
 class _ProductTypes:

@@ -104,8 +104,8 @@ def _joins(node: NodeProto, kernel: Kernel) -> bool:
 
 def _sources(graph: onnx.GraphProto) -> tuple[dict[str, str], set[str]]:
     """The tensor that each tensor is a view of (itself, where it is none), and those that are constants."""
-    source = {value.name: value.name for value in (*graph.input, *graph.initializer)}
     constants = {tensor.name for tensor in graph.initializer}
+    source = {name: name for name in (*(value.name for value in graph.input), *constants)}
     for node in graph.node:
         given = [name for name in node.input if name]
         if all(source.get(name, name) in constants for name in given):

@@ -103,7 +103,7 @@ def content(task: str = DETECTION, sensors: tuple[str, ...] = ("camera", "lidar"
                     "parameters": 10,
                     "megabytes": 3.0,
                     "weight_megabytes": 1.0,
-                    "widest_megabytes": 2.0,
+                    "kernel_megabytes": [2.0, 1.0],
                     "launches": 1,
                 }
             ],

@@ -9,7 +9,9 @@ from vexkd.config import dump_config, load_config
 from vexkd.plugins.errors import UserError
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-RECIPES = sorted(path for path in CONFIGS.rglob("*.yaml") if path.name != "base.yaml")
+LIMITS = CONFIGS / "bench"
+"""What bundles must reach, see ``vexkd.engines.limits``: no recipes."""
+RECIPES = sorted(p for p in CONFIGS.rglob("*.yaml") if p.name != "base.yaml" and p.parent != LIMITS)
 
 LIDAR = """
 task: detection

@@ -298,6 +298,8 @@ VALUE_CASES: list[tuple[str, Any, str]] = [
     ("cost.stages.0.colour", 1, "cost.stages.0.colour: Extra inputs are not permitted"),
     ("cost.stages.0.megabytes", -1, "cost.stages.0.megabytes: Input should be greater than or equal to 0"),
     ("cost.stages.0.gmacs.float16", "1", "cost.stages.0.gmacs.float16: Input should be a valid number"),
+    ("cost.stages.0.kernel_megabytes", 3.0, "cost.stages.0.kernel_megabytes: Input should be a valid tuple"),
+    ("cost.stages.0.kernel_megabytes.1", True, "cost.stages.0.kernel_megabytes.1: Input should be a valid number"),
     ("cost.stages.0.launches", 0.5, "cost.stages.0.launches: Input should be a valid integer"),
     ("cost.stages.0", 1, f"cost.stages.0: {OBJECT}StageCost"),
     ("cost.parameters", -1, "cost.parameters: Input should be greater than or equal to 0"),

@@ -186,7 +186,7 @@ bool read_accuracy(const Value& value) {
   return accepted;
 }
 
-void check_amount(const Value& value) { number(value, 0, kMaxAmount); }
+double check_amount(const Value& value) { return number(value, 0, kMaxAmount); }
 
 bool check_stage_cost(const Value& value) {
   Object section(value, "StageCost");
@@ -194,7 +194,8 @@ bool check_stage_cost(const Value& value) {
   check_amount(section.at("gflops"));
   each_entry(section.at("gmacs"), [](const std::string&, const Value& entry) { check_amount(entry); });
   whole(section.at("parameters"), 0, INT64_MAX);
-  for (const char* key : {"megabytes", "weight_megabytes", "widest_megabytes"}) check_amount(section.at(key));
+  for (const char* key : {"megabytes", "weight_megabytes"}) check_amount(section.at(key));
+  list(section.at("kernel_megabytes"), 0, check_amount);
   count(section.at("launches"));
   section.finish();
   return true;
