@@ -1,5 +1,5 @@
 # A relocatable tree: include/, lib/, lib/cmake/vexkd, lib/pkgconfig. A wheel holds it as vexkd/native, without the link
-# libvexkd.so, which a wheel cannot hold: whoever links names libvexkd.so.2.
+# libvexkd.so, which a wheel cannot hold: whoever links names libvexkd.so.3.
 include(CMakePackageConfigHelpers)
 if(SKBUILD)
   set(CMAKE_INSTALL_LIBDIR lib)

@@ -36,7 +36,7 @@
 #define VEXKD_API __attribute__((visibility("default")))
 
 /** Raised with every incompatible change of a signature, a struct or a value's meaning; the library's SOVERSION. */
-#define VEXKD_ABI_VERSION 2
+#define VEXKD_ABI_VERSION 3
 
 #if defined(VEXKD_SOVERSION) && VEXKD_SOVERSION != VEXKD_ABI_VERSION
 #error "CMakeLists.txt has another ABI version"
