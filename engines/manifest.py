@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from vexkd.plugins import library
+from vexkd.plugins.postprocess import ClassRule
 
 SCHEMA_VERSION = 4
 MANIFEST = "manifest.json"
@@ -166,20 +167,46 @@ class PointInput(Section):
         return columns
 
 
+class ClassSelection(Section):
+    """How boxes of one class give way to better ones, see :class:`vexkd.plugins.postprocess.ClassRule`."""
+
+    group: Annotated[int, Field(strict=True, ge=-1, le=_INT32_MAX)]
+    """Classes of one group are alternatives to each other, -1 is a class that does not occur."""
+    suppression: Literal["circle", "rotated", "scaled"]
+    limit: Length
+    """Metres between centres of a circle, else intersection over union."""
+    scale: Length
+    """Of length and width; 1 unless they are scaled."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "ClassSelection":
+        if self.suppression != "circle" and self.limit > 1:
+            raise ValueError("limit is an intersection over union, which is 1 at most")
+        if self.suppression != "scaled" and self.scale != 1:
+            raise ValueError(f"scale must be 1 where suppression is {self.suppression}")
+        return self
+
+
 class Selection(Section):
     """How boxes are selected after the model, see :func:`vexkd.plugins.postprocess.select_boxes`."""
 
     score_threshold: Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, le=1)]
-    radii: tuple[Length, ...]
-    """Metres, for each class."""
-    groups: tuple[Annotated[int, Field(strict=True, ge=-1, le=_INT32_MAX)], ...]
-    """For each class; classes of one group are alternatives to each other, -1 is a class that does not occur."""
+    classes: tuple[ClassSelection, ...]
+    """In the order of the manifest's classes."""
 
     @model_validator(mode="after")
-    def _one_each(self) -> "Selection":
-        if len(self.groups) != len(self.radii):
-            raise ValueError(f"radii and groups are one per class, got {len(self.radii)} and {len(self.groups)}")
+    def _one_kind_per_group(self) -> "Selection":
+        kinds: dict[int, str] = {}
+        for entry in self.classes:
+            kind = kinds.setdefault(entry.group, entry.suppression)
+            if kind != entry.suppression:
+                raise ValueError(f"group {entry.group} has {kind} and {entry.suppression} classes")
         return self
+
+    @property
+    def rules(self) -> tuple[ClassRule, ...]:
+        """As :func:`vexkd.plugins.postprocess.select_boxes` takes them."""
+        return tuple(ClassRule(entry.group, entry.suppression, entry.limit, entry.scale) for entry in self.classes)
 
 
 class Source(Section):
@@ -371,8 +398,10 @@ class Manifest(Section):
             raise ValueError("the section points belongs to a model with a lidar, and only there")
         if (self.task == "detection") != (self.selection is not None):
             raise ValueError("the section selection belongs to detection, and only there")
-        if self.selection is not None and len(self.selection.radii) != len(self.classes):
-            raise ValueError(f"selection is for {len(self.selection.radii)} classes, the model has {len(self.classes)}")
+        if self.selection is not None and len(self.selection.classes) != len(self.classes):
+            raise ValueError(
+                f"selection is for {len(self.selection.classes)} classes, the model has {len(self.classes)}"
+            )
         for what, found, expected in (
             ("inputs", self.inputs, self._expected_inputs()),
             ("outputs", self.outputs, self._expected_outputs()),

@@ -92,7 +92,7 @@ class Pipeline:
 
     def _select(self, outputs: Arrays, selection: Selection) -> Boxes:
         boxes, scores, labels = outputs["boxes"], outputs["scores"], outputs["labels"]
-        kept = select_boxes(boxes, scores, labels, self.score_threshold, selection.groups, selection.radii)
+        kept = select_boxes(boxes, scores, labels, self.score_threshold, selection.rules)
         return Boxes(boxes[kept], scores[kept], labels[kept])
 
 

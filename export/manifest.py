@@ -11,11 +11,10 @@ import vexkd
 from vexkd.classes import CAMERAS, DETECTION_CLASSES, MAP_CLASSES
 from vexkd.config import Config
 from vexkd.data.dataset import OWN_VEHICLE
-from vexkd.engines.manifest import CameraInput, Grid, PointInput, Selection, Source, Tensor
-from vexkd.models.center_targets import class_groups
+from vexkd.engines.manifest import CameraInput, ClassSelection, Grid, PointInput, Selection, Source, Tensor
 from vexkd.models.frustum import frustum_geometry
+from vexkd.models.selection import class_rules
 from vexkd.plugins.files import sha256
-from vexkd.plugins.postprocess import NUSCENES_RADII
 from vexkd.training.machine import git_commit
 from vexkd.training.run import WEIGHTS
 
@@ -73,7 +72,8 @@ def selection_section(config: Config) -> Selection | None:
     if config.task == "segmentation":
         return None
     head = config.model.head
-    return Selection(score_threshold=head.score_threshold, radii=NUSCENES_RADII, groups=class_groups(head))
+    classes = (ClassSelection(**rule._asdict()) for rule in class_rules(head))
+    return Selection(score_threshold=head.score_threshold, classes=tuple(classes))
 
 
 def classes(config: Config) -> tuple[str, ...]:

@@ -52,7 +52,7 @@ _OTHERS = {
     "camera_rays": "pppipp",
     "accumulate_sweeps_cpu": "piipppi",
     "pad_points": "piippp",
-    "select_boxes_cpu": "pppifppipppz",
+    "select_boxes_cpu": "pppifpipppz",
     "select_boxes_cpu_workspace": "ip",
 }
 _QUERIES = {
@@ -113,12 +113,22 @@ class SweepRecord(ctypes.Structure):
     )
 
 
+class ClassRuleRecord(ctypes.Structure):
+    """vexkd_class_rule of select_boxes.h."""
+
+    _fields_ = (
+        *((name, ctypes.c_int32) for name in ("group", "overlap")),
+        *((name, ctypes.c_float) for name in ("limit", "scale")),
+    )
+
+
 STRUCTS: dict[str, type[ctypes.Structure]] = {
     "vexkd_grid": Grid,
     "vexkd_bev_pool_shape": BevPoolShape,
     "vexkd_frustum_shape": FrustumShape,
     "vexkd_image_shape": ImageShape,
     "vexkd_sweep": SweepRecord,
+    "vexkd_class_rule": ClassRuleRecord,
 }
 
 

@@ -63,7 +63,15 @@ def content(task: str = DETECTION, sensors: tuple[str, ...] = ("camera", "lidar"
         }
         if lidar
         else None,
-        "selection": {"score_threshold": 0.1, "radii": [2.0, 0.5], "groups": [0, -1]} if detection else None,
+        "selection": {
+            "score_threshold": 0.1,
+            "classes": [
+                {"group": 0, "suppression": "scaled", "limit": 0.2, "scale": 4.5},
+                {"group": -1, "suppression": "circle", "limit": 0.5, "scale": 1.0},
+            ],
+        }
+        if detection
+        else None,
         "source": {
             "run": "runs/by-hand",
             "weights_sha256": "1" * 64,

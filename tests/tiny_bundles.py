@@ -15,6 +15,7 @@ from vexkd.engines.manifest import (
     MODEL,
     BoxParity,
     CameraInput,
+    ClassSelection,
     Cost,
     Grid,
     Manifest,
@@ -77,7 +78,13 @@ def make_bundle(folder: Path, scale: float = 1.0) -> Bundle:
         ),
         camera=None,
         points=PointInput(capacity=CAPACITY, sweeps=0, own_vehicle=1.0),
-        selection=Selection(score_threshold=0.3, radii=(2.0, 0.5), groups=(0, 1)),
+        selection=Selection(
+            score_threshold=0.3,
+            classes=(
+                ClassSelection(group=0, suppression="circle", limit=2.0, scale=1.0),
+                ClassSelection(group=1, suppression="circle", limit=0.5, scale=1.0),
+            ),
+        ),
         source=Source(
             run="runs/by-hand",
             weights_sha256="0" * 64,

@@ -2,7 +2,7 @@
 
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -118,6 +118,31 @@ class EncoderConfig(Section):
         return self
 
 
+class SuppressionConfig(Section):
+    """Which boxes of a class group are the same object, of which the best one is reported."""
+
+    kind: Literal["circle", "rotated", "scaled"] = "circle"
+    """``circle``: centres near each other; ``rotated``: footprints that overlap; ``scaled``: footprints that overlap
+    once they were enlarged or reduced by a factor of their class (scale-NMS)."""
+    radii: dict[str, Annotated[float, Field(gt=0)]] = {}
+    """Metres of a circle by class, where they are not to be ``vexkd.plugins.postprocess.NUSCENES_RADII``."""
+    iou: float = Field(default=0.2, ge=0, le=1)
+    """Intersection over union of rotated or scaled footprints above which they are one object's."""
+    scales: dict[str, Annotated[float, Field(gt=0)]] = {}
+    """Factors of scaled footprints by class, where they are not to be ``vexkd.plugins.postprocess.BEVDET_SCALES``."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "SuppressionConfig":
+        unknown = sorted((self.radii.keys() | self.scales.keys()) - set(DETECTION_CLASSES))
+        if unknown:
+            raise ValueError(f"head.suppression names {', '.join(unknown)}; classes are {', '.join(DETECTION_CLASSES)}")
+        belongs = {"radii": ("circle",), "iou": ("rotated", "scaled"), "scales": ("scaled",)}
+        for name, kinds in belongs.items():
+            if self.kind not in kinds and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"head.suppression.{name} belongs to kind {' or '.join(kinds)}, not to {self.kind}")
+        return self
+
+
 class HeadConfig(Section):
     """Centre head (detection) or map head (segmentation)."""
 
@@ -133,12 +158,19 @@ class HeadConfig(Section):
     max_boxes: int = Field(default=500, gt=0)
     score_threshold: float = Field(default=0.1, ge=0, lt=1)
     """Boxes under it are not reported by the command line and the runtime; evaluation keeps all."""
+    suppression: tuple[SuppressionConfig, ...] = (SuppressionConfig(),)
+    """One for each of ``groups``, or one for all."""
 
     @model_validator(mode="after")
     def _check(self) -> "HeadConfig":
         names = [name for group in self.groups for name in group]
         if len(set(names)) != len(names) or not set(names) <= set(DETECTION_CLASSES):
             raise ValueError(f"head.groups must name detection classes once each ({', '.join(DETECTION_CLASSES)})")
+        if len(self.suppression) not in (1, len(self.groups)):
+            raise ValueError(
+                f"head.suppression must be one for all groups or one for each of the {len(self.groups)} head.groups, "
+                f"got {len(self.suppression)}"
+            )
         return self
 
 

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "checks.h"
+#include "footprint.h"
 #include "memory.h"
 #include "parallel.h"
 
@@ -11,87 +12,6 @@ namespace vexkd {
 namespace {
 
 constexpr Access kInput = Access::kInput, kOutput = Access::kOutput;
-
-struct Point {
-  double x, y;
-};
-
-// Corners counter-clockwise. Clipping a quadrilateral by four half planes gives at most eight.
-struct Polygon {
-  Point corners[8];
-  int size = 0;
-
-  void add(Point corner) { corners[size++] = corner; }
-};
-
-struct Footprint {
-  Polygon polygon;
-  Point centre;
-  double area;
-  double radius;  // of the circle around it
-};
-
-bool all_finite(const float* box, std::initializer_list<int> columns) {
-  return std::all_of(columns.begin(), columns.end(), [&](int column) { return std::isfinite(box[column]); });
-}
-
-Footprint footprint(const float* box) {
-  Footprint result = {};
-  if (!all_finite(box, {0, 1, 3, 4, 6}) || !(box[3] > 0) || !(box[4] > 0)) return result;
-  const double half_length = box[3] * 0.5, half_width = box[4] * 0.5;
-  const double cosine = std::cos(static_cast<double>(box[6])), sine = std::sin(static_cast<double>(box[6]));
-  result.centre = {box[0], box[1]};
-  for (const auto& [along, across] : {Point{1, 1}, Point{-1, 1}, Point{-1, -1}, Point{1, -1}}) {
-    const double x = along * half_length, y = across * half_width;
-    result.polygon.add({result.centre.x + (cosine * x - sine * y), result.centre.y + (sine * x + cosine * y)});
-  }
-  result.area = 4 * half_length * half_width;
-  result.radius = std::sqrt(half_length * half_length + half_width * half_width);
-  return result;
-}
-
-// Twice the signed area of the triangle (a, b, p): positive left of the line from a to b.
-double side(Point a, Point b, Point p) { return (b.x - a.x) * (p.y - a.y) - (b.y - a.y) * (p.x - a.x); }
-
-// The part of `polygon` left of the line from a to b (Sutherland and Hodgman).
-Polygon clip(const Polygon& polygon, Point a, Point b) {
-  Polygon result;
-  for (int i = 0; i < polygon.size; ++i) {
-    const Point from = polygon.corners[i], to = polygon.corners[(i + 1) % polygon.size];
-    const double start = side(a, b, from), end = side(a, b, to);
-    if (start >= 0 && result.size < 8) result.add(from);
-    if ((start >= 0) != (end >= 0) && result.size < 8) {
-      const double share = start / (start - end);
-      result.add({from.x + share * (to.x - from.x), from.y + share * (to.y - from.y)});
-    }
-  }
-  return result;
-}
-
-double area_of(const Polygon& polygon) {
-  double twice = 0;
-  for (int i = 1; i + 1 < polygon.size; ++i) {
-    twice += side(polygon.corners[0], polygon.corners[i], polygon.corners[i + 1]);
-  }
-  return std::max(0.0, twice * 0.5);
-}
-
-double squared_distance(Point a, Point b) {
-  const double x = a.x - b.x, y = a.y - b.y;
-  return x * x + y * y;
-}
-
-double iou(const Footprint& one, const Footprint& other) {
-  const double reach = one.radius + other.radius;
-  if (one.area == 0 || other.area == 0 || squared_distance(one.centre, other.centre) > reach * reach) return 0;
-  Polygon common = one.polygon;
-  for (int i = 0; i < 4 && common.size > 0; ++i) {
-    common = clip(common, other.polygon.corners[i], other.polygon.corners[(i + 1) % 4]);
-  }
-  // Boxes of astronomic size lose all digits to cancellation: at least the result stays in 0 .. 1.
-  const double shared = std::min({area_of(common), one.area, other.area});
-  return shared / (one.area + other.area - shared);
-}
 
 size_t workspace_bytes(int32_t count) {
   return Scratch::anywhere(saturating_add(Scratch::block_bytes(product({count, 4})),

@@ -8,6 +8,7 @@
 #include "vexkd/executor.h"
 #include "vexkd/frustum_index.h"
 #include "vexkd/prepare_images.h"
+#include "vexkd/select_boxes.h"
 
 #ifdef __VERSION__
 #define VEXKD_COMPILER __VERSION__
@@ -29,6 +30,7 @@ constexpr Sized kStructs[] = {
     {"vexkd_frustum_shape", sizeof(vexkd_frustum_shape)},
     {"vexkd_image_shape", sizeof(vexkd_image_shape)},
     {"vexkd_sweep", sizeof(vexkd_sweep)},
+    {"vexkd_class_rule", sizeof(vexkd_class_rule)},
     {"vexkd_executor", sizeof(vexkd_executor)},
 };
 

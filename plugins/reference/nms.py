@@ -27,7 +27,7 @@ def nms(
     for box in np.argsort(-scores, kind="stable"):
         rivals = [better for better in kept if groups[better] == groups[box]]
         if usable[box] and not any(
-            _overlap(boxes[better], boxes[box], overlap, limits[groups[box]]) for better in rivals
+            overlaps(boxes[better], boxes[box], overlap, limits[groups[box]]) for better in rivals
         ):
             kept.append(int(box))
     return np.array(kept, np.int32)
@@ -38,14 +38,15 @@ def rotated_iou(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDAr
     return np.array([[_iou(one, other) for other in second] for one in first], np.float32).reshape(len(first), -1)
 
 
-def _overlap(better: NDArray[np.float32], box: NDArray[np.float32], overlap: Overlap, limit: float) -> bool:
+def overlaps(better: NDArray[np.floating], box: NDArray[np.floating], overlap: Overlap, limit: float) -> bool:
+    """Whether a box gives way to a better one."""
     if overlap == "rotated":
         return bool(_iou(better, box) > limit)
     x, y = better[:2].astype(np.float64) - box[:2]
     return bool(limit > 0 and x * x + y * y < limit * limit)
 
 
-def _iou(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+def _iou(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:
     boxes = np.stack([one, other]).astype(np.float64)
     if not np.isfinite(boxes[:, [X, Y, LENGTH, WIDTH, YAW]]).all() or boxes[:, [LENGTH, WIDTH]].min() <= 0:
         return 0.0

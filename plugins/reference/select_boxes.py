@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from vexkd.plugins.reference.nms import nms
+from vexkd.plugins.postprocess import ClassRule
+from vexkd.plugins.reference.nms import LENGTH, WIDTH, YAW, X, Y, overlaps
 
 
 def select_boxes(
@@ -13,26 +14,38 @@ def select_boxes(
     scores: NDArray[np.float32],
     labels: NDArray[np.int32],
     score_threshold: float,
-    groups: Sequence[int],
-    radii: Sequence[float],
+    rules: Sequence[ClassRule],
 ) -> NDArray[np.int64]:
     """Indices of the boxes that stay, best first."""
-    least = max(score_threshold, float(np.finfo(np.float32).tiny))
-    kept = nms(boxes, scores, labels, "circle", radii, least).astype(np.int64)
-    stays = _best_names(boxes[kept, :2], labels[kept], np.asarray(groups), np.asarray(radii, np.float32))
-    return kept[stays]
+    limits = [float(np.float32(rule.limit)) for rule in rules]
+    usable = np.isfinite(scores) & (scores >= max(score_threshold, float(np.finfo(np.float32).tiny)))
+    known = [box for box in range(len(boxes)) if usable[box] and _finite(boxes[box], rules[labels[box]])]
+    sized = boxes.astype(np.float64)
+    for box in known:
+        sized[box, [LENGTH, WIDTH]] *= np.float32(rules[labels[box]].scale)
+
+    def meet(one: int, other: int, by: int) -> bool:
+        return overlaps(
+            sized[one], sized[other], "circle" if rules[by].suppression == "circle" else "rotated", limits[by]
+        )
+
+    def alternatives(one: int, other: int) -> bool:
+        first, second = rules[labels[one]], rules[labels[other]]
+        same = (first.suppression == "circle") == (second.suppression == "circle")
+        return labels[one] != labels[other] and first.group == second.group and same
+
+    found: list[int] = []
+    for box in sorted(known, key=lambda box: (-scores[box], box)):
+        if not any(labels[better] == labels[box] and meet(better, box, labels[box]) for better in found):
+            found.append(box)
+    stays: list[int] = []
+    for box in found:
+        rivals = [better for better in stays if alternatives(better, box)]
+        if not any(meet(better, box, labels[box]) and meet(better, box, labels[better]) for better in rivals):
+            stays.append(box)
+    return np.array(stays, np.int64)
 
 
-def _best_names(
-    centres: NDArray[np.float32], labels: NDArray[np.integer], groups: NDArray[np.integer], radii: NDArray[np.float32]
-) -> NDArray[np.bool_]:
-    """Which of the boxes (M,), best first, are not a better one's object under another class of its group."""
-    apart = np.square(centres[:, None].astype(np.float64) - centres).sum(axis=-1)
-    reach = np.maximum(radii[labels].astype(np.float64), 0.0)
-    rivals = (apart < np.square(np.minimum(reach[:, None], reach))) & (groups[labels][:, None] == groups[labels])
-    rivals &= labels[:, None] != labels
-    better = np.tril(rivals, -1)
-    stays = np.ones(len(labels), np.bool_)
-    for box in np.flatnonzero(better.any(axis=1)):
-        stays[box] = not (better[box] & stays).any()
-    return stays
+def _finite(box: NDArray[np.float32], rule: ClassRule) -> bool:
+    columns = [X, Y] if rule.suppression == "circle" else [X, Y, LENGTH, WIDTH, YAW]
+    return bool(np.isfinite(box[columns]).all())

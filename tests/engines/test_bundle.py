@@ -28,9 +28,10 @@ def test_a_bundle_reads_as_written(bundle: Path) -> None:
     assert read.manifest == write_manifest(bundle, read.manifest)
 
 
-def test_radii_and_groups_are_one_per_class(bundle: Path) -> None:
-    rewrite(bundle, selection={"score_threshold": 0.1, "radii": [2.0, 3.0], "groups": [0]})
-    with pytest.raises(UserError, match="selection: radii and groups are one per class, got 2 and 1"):
+def test_selection_says_how_for_every_class(bundle: Path) -> None:
+    rule = {"group": 0, "suppression": "rotated", "limit": 0.2, "scale": 1.0}
+    rewrite(bundle, selection={"score_threshold": 0.1, "classes": [rule]})
+    with pytest.raises(UserError, match="selection is for 1 classes, the model has 2"):
         read_bundle(bundle)
 
 

@@ -10,16 +10,20 @@ import numpy as np
 import pytest
 from tiny_bundles import CAPACITY, make_bundle, make_run
 
-from vexkd.config import DataConfig
+from vexkd.config import DataConfig, SuppressionConfig
 from vexkd.data.dataset import NuScenesDataset
 from vexkd.engines.bundle import read_bundle
 from vexkd.engines.native import onnxruntime_library
 from vexkd.engines.native_runtime import NativePerception, RuntimeRefusal
 from vexkd.engines.pipeline import Pipeline
+from vexkd.engines.preprocess import model_inputs
 from vexkd.engines.probe import ProbeFrame, probe_frame
 from vexkd.export.export import export_run
+from vexkd.models.selection import class_rules
 from vexkd.plugins.library import SweepRecord, find_library, native_prefix
 from vexkd.plugins.points import Sweep, accumulate_sweeps
+from vexkd.plugins.reference.select_boxes import select_boxes as reference
+from vexkd.training.run import load_run, save_run
 
 NO_BUNDLE, DAMAGED, NO_BACKEND, NOT_CALIBRATED, WRONG_TASK, BAD_FRAME, BUSY = 20, 21, 23, 25, 26, 27, 28
 INVALID = 2
@@ -60,6 +64,28 @@ def test_same_bits_as_python(kind: str, task: str, precision: str, exported) -> 
         frame = made_up(path, seed)
         fewer = replace(frame, points=frame.points[: len(frame.points) // (seed + 1)])
         assert_same(native, pipeline, fewer, one_by_one=seed % 2 == 1)
+    native.close()
+
+
+def test_every_suppression_gives_one_set_of_boxes_everywhere(exported, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    run, circles = exported("lidar", "detection", "fp32")
+    config, model = load_run(run)
+    kinds = ("scaled", "rotated", "circle", "scaled", "rotated", "scaled")
+    suppression = tuple(SuppressionConfig(kind=kind) for kind in kinds)
+    head = config.model.head.model_copy(update={"suppression": suppression, "score_threshold": 0.0})
+    config = config.model_copy(update={"model": config.model.model_copy(update={"head": head})})
+    save_run(tmp_path / "run", config, model.state_dict())
+    path = export_run(tmp_path / "run", tmp_path / "mixed.vexkd")
+    native, pipeline = NativePerception(path), Pipeline(read_bundle(path), "cpu", threads=1)
+    everything = Pipeline(read_bundle(circles), "cpu", threads=1, score_threshold=0.0)
+    for seed in range(3):
+        frame = made_up(path, seed)
+        assert_same(native, pipeline, frame)
+        outputs = pipeline.session.run(model_inputs(None, pipeline.bundle.manifest.points, config.model.grid, frame))
+        kept = reference(*outputs.values(), 0.0, class_rules(head))
+        found = pipeline(frame).boxes
+        np.testing.assert_array_equal(found.boxes, outputs["boxes"][kept])
+        assert len(found.boxes) != len(everything(frame).boxes.boxes), "the kinds matter"
     native.close()
 
 

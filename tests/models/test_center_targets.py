@@ -9,7 +9,7 @@ from tiny_models import GRID, tiny_boxes
 from vexkd.config import HeadConfig
 from vexkd.geometry import BevGrid
 from vexkd.models.center_head import decode
-from vexkd.models.center_targets import center_targets, class_groups, class_layout, gaussian_radius
+from vexkd.models.center_targets import center_targets, class_layout, gaussian_radius
 
 HEAD = HeadConfig(max_boxes=10)
 
@@ -22,12 +22,6 @@ def overlap_after(length: float, width: float, radius: float) -> float:
     shrunk = (length - 2 * radius) * (width - 2 * radius) / area
     grown = area / ((length + 2 * radius) * (width + 2 * radius))
     return min(displaced, shrunk, grown)
-
-
-def test_every_class_has_the_group_of_its_heat_map() -> None:
-    assert class_groups(HEAD) == (0, 1, 1, 2, 2, 3, 4, 4, 5, 5)
-    few = HeadConfig(groups=(("traffic_cone", "car"), ("bus",)))
-    assert class_groups(few) == (0, -1, -1, 1, -1, -1, -1, -1, -1, 0)
 
 
 @pytest.mark.parametrize("size", [(5.0, 2.0), (20.0, 20.0), (40.0, 3.0)])

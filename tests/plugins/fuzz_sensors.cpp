@@ -119,15 +119,17 @@ void fuzz_boxes() {
   const int32_t count = below(12), classes = 1 + below(4);
   const std::vector<float> boxes = floats(static_cast<size_t>(count) * 9, 5),
                            scores = floats(static_cast<size_t>(count), 1);
-  const std::vector<float> radii = floats(static_cast<size_t>(classes), 4);
-  std::vector<int32_t> labels(static_cast<size_t>(count)), groups(static_cast<size_t>(classes)),
-      kept(static_cast<size_t>(count));
+  std::vector<int32_t> labels(static_cast<size_t>(count)), kept(static_cast<size_t>(count));
+  std::vector<vexkd_class_rule> rules(static_cast<size_t>(classes));
   for (int32_t& label : labels) label = below(50) == 0 ? static_cast<int32_t>(g_random()) : below(classes);
-  for (int32_t& group : groups) group = below(50) == 0 ? static_cast<int32_t>(g_random()) : below(3);
+  for (vexkd_class_rule& rule : rules) {
+    const std::vector<float> numbers = floats(2, 4);
+    const int32_t group = below(50) == 0 ? static_cast<int32_t>(g_random()) : below(3);
+    rule = {group, below(50) == 0 ? static_cast<int32_t>(g_random()) : below(2), numbers[0], numbers[1]};
+  }
   int32_t kept_count = 0;
-  const vexkd_status status =
-      vexkd_select_boxes_cpu(boxes.data(), scores.data(), labels.data(), count, floats(1, 1)[0], groups.data(),
-                             radii.data(), classes, kept.data(), &kept_count, nullptr, 0);
+  const vexkd_status status = vexkd_select_boxes_cpu(boxes.data(), scores.data(), labels.data(), count, floats(1, 1)[0],
+                                                     rules.data(), classes, kept.data(), &kept_count, nullptr, 0);
   if (status == VEXKD_OK && (kept_count < 0 || kept_count > count)) std::abort();
 }
 

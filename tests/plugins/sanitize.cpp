@@ -246,12 +246,13 @@ void accumulate_sweeps(int32_t threads) {
 
 void select_boxes() {
   const int32_t count = pick(0, 60), classes = pick(0, 5);
-  auto boxes = floats(static_cast<size_t>(count) * 9, -3, 3), scores = floats(count, 0, 1),
-       radii = floats(classes, 0, 3);
-  auto labels = ints(count, 0, classes), groups = ints(classes, 0, 2);
+  auto boxes = floats(static_cast<size_t>(count) * 9, -3, 3), scores = floats(count, 0, 1);
+  auto labels = ints(count, 0, classes);
+  Array<vexkd_class_rule> rules(
+      classes, [] { return vexkd_class_rule{pick(0, 2), pick(0, 1), hostile_float(0, 3), hostile_float(0, 3)}; });
   Array<int32_t> kept(count), kept_count(1);
-  EXPECT(vexkd_select_boxes_cpu(boxes, scores, labels, count, hostile_float(0, 1), groups, radii, classes, kept,
-                                kept_count, nullptr, 0) == VEXKD_OK);
+  EXPECT(vexkd_select_boxes_cpu(boxes, scores, labels, count, hostile_float(0, 1), rules, classes, kept, kept_count,
+                                nullptr, 0) == VEXKD_OK);
   for (int32_t i = 0; i < count; ++i) EXPECT((kept[i] >= 0) == (i < kept_count[0]) && kept[i] < count);
 }
 
@@ -295,8 +296,9 @@ void extreme_sizes() {
       const vexkd_sweep sweep = {memory[0], a, b, 1, 0, reinterpret_cast<double*>(memory[1]), 0};
       EXPECT(vexkd_accumulate_sweeps_cpu(&sweep, 1, 4, memory[4], ints + 512, ints + 576, 1) != VEXKD_OK);
       EXPECT(vexkd_pad_points(memory[0], a, b, memory[4], ints + 512, ints + 576) != VEXKD_OK);
-      EXPECT(vexkd_select_boxes_cpu(memory[0], memory[1], ints + 128, a, 0, ints + 192, memory[4], b, ints + 512,
-                                    ints + 576, nullptr, 0) != VEXKD_OK);
+      EXPECT(vexkd_select_boxes_cpu(memory[0], memory[1], ints + 128, a, 0,
+                                    reinterpret_cast<vexkd_class_rule*>(memory[4]), b, ints + 512, ints + 576, nullptr,
+                                    0) != VEXKD_OK);
       const vexkd_image_shape image = {1, a, b, 2, 2};
       EXPECT(vexkd_prepare_images_cpu(reinterpret_cast<uint8_t*>(memory), &image, memory[1], memory[2], VEXKD_F32,
                                       VEXKD_PLANAR, memory[4], 1) != VEXKD_OK);

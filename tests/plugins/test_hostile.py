@@ -173,7 +173,7 @@ def pad_points() -> Arguments:
 def select_boxes() -> Arguments:
     return Arguments(
         "vexkd_select_boxes_cpu",
-        boxes=f32(4, 9), scores=f32(4), labels=i32(4), count=4, score_threshold=0.0, groups=i32(2), radii=f32(2),
+        boxes=f32(4, 9), scores=f32(4), labels=i32(4), count=4, score_threshold=0.0, rules=i32(2, 4),
         class_count=2, kept=i32(4), kept_count=i32(1), workspace=workspace(), size=2**20,
     )  # fmt: skip
 

@@ -10,7 +10,7 @@ from shapely import affinity
 from shapely import box as rectangle
 
 from vexkd.plugins.nms import nms, rotated_iou
-from vexkd.plugins.postprocess import NUSCENES_RADII, select_boxes
+from vexkd.plugins.postprocess import NUSCENES_RADII, ClassRule, select_boxes
 from vexkd.plugins.reference import nms as oracle
 
 
@@ -115,11 +115,12 @@ def test_select_boxes_takes_the_best_of_each_place() -> None:
     boxes[:, :2] = np.repeat(places, 10, axis=0) + rng.uniform(-0.1, 0.1, (300, 2))
     scores = rng.random(300).astype(np.float32)
     labels = np.repeat(np.arange(30) % 10, 10)
-    kept = select_boxes(boxes, scores, labels, 0.05, range(10), (0.5,) * 10)
+    rules = [ClassRule(group, "circle", 0.5) for group in range(10)]
+    kept = select_boxes(boxes, scores, labels, 0.05, rules)
     assert sorted(kept // 10) == list(range(30))
     assert all(scores[index] == scores[index // 10 * 10 :][:10].max() for index in kept)
     assert (np.diff(scores[kept]) <= 0).all()
-    assert select_boxes(boxes, scores, labels, 2.0, range(10)).size == 0
+    assert select_boxes(boxes, scores, labels, 2.0, rules).size == 0
 
 
 CAR, TRUCK, DIGGER, _, TRAILER, BARRIER, _, _, PEDESTRIAN, CONE = range(10)
@@ -134,7 +135,8 @@ def selected(found: list[tuple[float, float, int]], groups: tuple[int, ...], lea
     boxes = np.zeros((len(found), 9), np.float32)
     boxes[:, 0] = [x for x, _, _ in found]
     scores = np.array([score for _, score, _ in found], np.float32)
-    return sorted(select_boxes(boxes, scores, np.array([label for *_, label in found]), least, groups).tolist())
+    rules = [ClassRule(group, "circle", radius) for group, radius in zip(groups, NUSCENES_RADII, strict=True)]
+    return sorted(select_boxes(boxes, scores, np.array([label for *_, label in found]), least, rules).tolist())
 
 
 @pytest.mark.parametrize("groups", [COARSE, FINE])
@@ -179,9 +181,10 @@ def test_what_is_no_peak_is_never_selected() -> None:
 
 def test_select_boxes_refuses_what_does_not_match() -> None:
     boxes, scores = np.zeros((2, 9), np.float32), np.ones(2, np.float32)
+    rules = [ClassRule(0, "circle", 1.0)] * 10
     with pytest.raises(ValueError, match="one length"):
-        select_boxes(boxes, scores[:1], np.zeros(2, np.int64), 0.1, range(10))
-    with pytest.raises(ValueError, match="one entry per class, got 2 and 10"):
-        select_boxes(boxes, scores, np.zeros(2, np.int64), 0.1, (0, 1))
+        select_boxes(boxes, scores[:1], np.zeros(2, np.int64), 0.1, rules)
+    with pytest.raises(ValueError, match=r"boxes must have the shape \(K, 9\), got \(2, 7\)"):
+        select_boxes(boxes[:, :7], scores, np.zeros(2, np.int64), 0.1, rules)
     with pytest.raises(ValueError, match=r"labels must lie in 0\.\.9, got 0\.\.10"):
-        select_boxes(boxes, scores, np.array([0, len(NUSCENES_RADII)]), 0.1, range(10))
+        select_boxes(boxes, scores, np.array([0, 10]), 0.1, rules)

@@ -42,12 +42,6 @@ def class_layout(config: HeadConfig) -> tuple[list[int], list[int]]:
     return labels, groups
 
 
-def class_groups(config: HeadConfig) -> tuple[int, ...]:
-    """Group of each of ``DETECTION_CLASSES``, as suppression takes it; -1 for one that the head does not know."""
-    group_of = dict(zip(*class_layout(config), strict=True))
-    return tuple(group_of.get(label, -1) for label in range(len(DETECTION_CLASSES)))
-
-
 def center_targets(boxes: list[Tensor], labels: list[Tensor], config: HeadConfig, grid: BevGrid) -> CenterTargets:
     """Targets for B lists of boxes (M_b, 9) and labels (M_b,); boxes outside the grid or all groups are left out."""
     box = pad_sequence([b.float() for b in boxes], batch_first=True)

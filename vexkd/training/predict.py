@@ -11,9 +11,9 @@ from vexkd.data.collate import collate
 from vexkd.data.sample import Sample
 from vexkd.evaluation.boxes import Boxes
 from vexkd.evaluation.run import Predictor
-from vexkd.models.center_targets import class_groups
 from vexkd.models.inputs import Output
 from vexkd.models.perception import Perception
+from vexkd.models.selection import class_rules
 from vexkd.plugins.postprocess import select_boxes
 
 
@@ -31,7 +31,7 @@ def model_predictor(model: Perception) -> Predictor:
 def predict_boxes(model: Perception, sample: Sample, score_threshold: float = 0.0) -> Boxes:
     """Boxes of a detection model for one keyframe, duplicates suppressed, best first."""
     boxes, scores, labels = (part[0].cpu().numpy() for part in model.decode(_run(model, sample)))
-    kept = select_boxes(boxes, scores, labels, score_threshold, class_groups(model.config.head))
+    kept = select_boxes(boxes, scores, labels, score_threshold, class_rules(model.config.head))
     return Boxes(boxes[kept], scores[kept], labels[kept])
 
 

@@ -156,12 +156,14 @@ def _bundles(report: dict[str, Any]) -> list[str]:
         "parity: boxes",
         "centre, m",
         "relative",
+        "accuracy",
     ]
     ran = "" if report["machine"]["gpus"] else "No GPU is there, so no engine has run: they were built on the CPU. "
     told = (
         "Each engine holds our plugins as layers. " + ran + "Parity compares PyTorch in FP32 with ONNX Runtime on one "
         "keyframe: boxes over the score threshold that found their twin, the largest distance of centres, and the "
-        "largest difference of any output relative to its range."
+        "largest difference of any output relative to its range. Accuracy is the bundle's in ONNX Runtime, and the "
+        "trained model's, on the keyframes for validation; an export that loses more than a limit is refused."
     )
     return [table(headers, rows), paragraph(told, soft=True)]
 
@@ -178,7 +180,13 @@ def _bundle_row(name: str, manifest: dict[str, Any]) -> list[str]:
         f"{boxes['count'] - boxes['unmatched']} of {boxes['count']}" if boxes else "",
         f"{boxes['max_centre']:.4f}" if boxes else "",
         f"{max(output['max_rel'] for output in parity['outputs'].values()):.1e}",
+        _accuracy(manifest["accuracy"]),
     ]
+
+
+def _accuracy(accuracy: dict[str, Any] | None) -> str:
+    metrics = {} if accuracy is None else accuracy["metrics"]
+    return ", ".join(f"{name} {m['bundle']:.4f} ({m['reference']:.4f})" for name, m in metrics.items())
 
 
 def _stages(report: dict[str, Any]) -> list[str]:

@@ -118,17 +118,47 @@ PointSection read_points(const Value& value) {
   return points;
 }
 
+constexpr const char* kSuppressions[] = {"circle", "rotated", "scaled"};
+
+// A class's entry, as the manifest has it.
+struct ClassSelection {
+  size_t suppression;  // of kSuppressions
+  vexkd_class_rule rule;
+};
+
+ClassSelection read_class_selection(const Value& value) {
+  Object section(value, "ClassSelection");
+  ClassSelection entry;
+  entry.rule.group = static_cast<int32_t>(whole(section.at("group"), -1, INT32_MAX));
+  entry.suppression = choice(section.at("suppression"), {kSuppressions[0], kSuppressions[1], kSuppressions[2]});
+  entry.rule.overlap = entry.suppression == 0 ? VEXKD_CIRCLE : VEXKD_ROTATED_IOU;
+  const double limit = number(section.at("limit"), 0, kMaxMetres), scale = number(section.at("scale"), 0, kMaxMetres);
+  entry.rule.limit = static_cast<float>(limit);
+  entry.rule.scale = static_cast<float>(scale);
+  section.finish();
+  if (entry.rule.overlap != VEXKD_CIRCLE && limit > 1) {
+    refuse(section.place(), "limit is an intersection over union, which is 1 at most");
+  }
+  if (std::strcmp(kSuppressions[entry.suppression], "scaled") != 0 && scale != 1) {
+    refuse(section.place(), std::string("scale must be 1 where suppression is ") + kSuppressions[entry.suppression]);
+  }
+  return entry;
+}
+
 SelectionSection read_selection(const Value& value) {
   Object section(value, "Selection");
   SelectionSection selection;
   selection.score_threshold = static_cast<float>(number(section.at("score_threshold"), 0, 1));
-  selection.radii = list(section.at("radii"), 0, length);
-  selection.groups = list(section.at("groups"), 0,
-                          [](const Value& group) { return static_cast<int32_t>(whole(group, -1, INT32_MAX)); });
+  const std::vector<ClassSelection> classes = list(section.at("classes"), 0, read_class_selection);
   section.finish();
-  if (selection.radii.size() != selection.groups.size()) {
-    refuse(section.place(), "radii and groups are one per class, got " + std::to_string(selection.radii.size()) +
-                                " and " + std::to_string(selection.groups.size()));
+  std::map<int32_t, size_t> kinds;
+  for (const auto& [suppression, rule] : classes) {
+    const size_t kind = kinds.emplace(rule.group, suppression).first->second;
+    if (kind != suppression) {
+      refuse(section.place(), "group " + std::to_string(rule.group) + " has " + kSuppressions[kind] + " and " +
+                                  kSuppressions[suppression] + " classes");
+    }
+    selection.rules.push_back(rule);
   }
   return selection;
 }
@@ -295,8 +325,8 @@ void check_sections(const Manifest& manifest, const std::vector<std::string>& se
   if ((manifest.task == Task::detection) != manifest.selection.has_value()) {
     refuse("", "the section selection belongs to detection, and only there");
   }
-  if (manifest.selection && manifest.selection->radii.size() != manifest.classes.size()) {
-    refuse("", "selection is for " + std::to_string(manifest.selection->radii.size()) + " classes, the model has " +
+  if (manifest.selection && manifest.selection->rules.size() != manifest.classes.size()) {
+    refuse("", "selection is for " + std::to_string(manifest.selection->rules.size()) + " classes, the model has " +
                    std::to_string(manifest.classes.size()));
   }
 }

@@ -10,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "vexkd/select_boxes.h"
+
 namespace vexkd::runtime {
 
 inline constexpr int kSchemaVersion = 4;
@@ -50,8 +52,7 @@ struct PointSection {
 
 struct SelectionSection {
   float score_threshold;
-  std::vector<float> radii;
-  std::vector<int32_t> groups;
+  std::vector<vexkd_class_rule> rules;  // one per class
 };
 
 struct EngineSection {

@@ -4,16 +4,12 @@
 
 #include "failure.hpp"
 #include "text.hpp"
-#include "vexkd/nms.h"
 #include "vexkd/select_boxes.h"
 
 namespace vexkd::runtime {
 
 BoxSelection::BoxSelection(const SelectionSection& selection, int32_t count, float score_threshold)
-    : radii_(selection.radii),
-      groups_(selection.groups),
-      score_threshold_(score_threshold),
-      kept_(static_cast<size_t>(count)) {
+    : rules_(selection.rules), score_threshold_(score_threshold), kept_(static_cast<size_t>(count)) {
   const vexkd_status status = vexkd_select_boxes_cpu_workspace(count, &workspace_size_);
   if (status != VEXKD_OK) fail(VEXKD_DAMAGED, text("the manifest's selection: ", vexkd_status_string(status)));
   workspace_ = reserve(workspace_size_);
@@ -23,8 +19,8 @@ void BoxSelection::select(const float* boxes, const float* scores, const int32_t
                           vexkd_detections& detections) {
   int32_t kept_count = 0;
   const vexkd_status status = vexkd_select_boxes_cpu(
-      boxes, scores, labels, static_cast<int32_t>(kept_.size()), score_threshold_, groups_.data(), radii_.data(),
-      static_cast<int32_t>(radii_.size()), kept_.data(), &kept_count, workspace_.get(), workspace_size_);
+      boxes, scores, labels, static_cast<int32_t>(kept_.size()), score_threshold_, rules_.data(),
+      static_cast<int32_t>(rules_.size()), kept_.data(), &kept_count, workspace_.get(), workspace_size_);
   if (status != VEXKD_OK) {
     fail(VEXKD_BACKEND_FAILED,
          text("the model's boxes cannot be selected (a label out of range?): ", vexkd_status_string(status)));

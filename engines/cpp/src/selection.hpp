@@ -20,8 +20,7 @@ class BoxSelection {
   float score_threshold() const { return score_threshold_; }
 
  private:
-  std::vector<float> radii_;
-  std::vector<int32_t> groups_;
+  std::vector<vexkd_class_rule> rules_;
   float score_threshold_;
   std::vector<int32_t> kept_;
   Memory workspace_;
