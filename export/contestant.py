@@ -58,7 +58,7 @@ class Contestant:
         manifest = self.bundle.manifest
         if manifest.camera is not None:
             check_images(frame.images, manifest.camera, self.bundle)
-        return model_inputs(manifest.camera, manifest.points, manifest.grid, frame)
+        return model_inputs(manifest.camera, manifest.points, frame)
 
     def run(self, inputs: Arrays) -> Arrays:
         """Outputs by name: the manifest's, and what boxes are decoded from, or inner tensors, where they can be had."""
