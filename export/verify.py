@@ -103,11 +103,15 @@ def _check_contents(bundle: Bundle, threads: int, checks: _Checks) -> None:
     checks.run("plugin library", lambda: _library(bundle))
     for engine in manifest.engines:
         checks.run(f"engine {engine.target}", partial(_engine, bundle, engine))
-    for backend, title in _TITLES.items():
-        checks.run(title, partial(_run, bundle, backend, threads, frame, said))
-    checks.run("operators agree", lambda: _operators_agree(bundle, said))
+    run = partial(_run, bundle=bundle, threads=threads, frame=frame, said=said)
+    checks.run(_TITLES["cpu"], partial(run, "cpu"))
     checks.run("C++ runtime", lambda: _cpp(bundle, threads, frame))
+    for backend in ("cuda", "tensorrt"):
+        checks.run(_TITLES[backend], partial(run, backend))
     checks.run("engine against ONNX Runtime", lambda: _polygraphy(bundle, frame, said))
+    # Last, as bodies take several GiB at full size, which the process does not give back.
+    checks.run(_TITLES["bodies"], partial(run, "bodies"))
+    checks.run("operators agree", lambda: _operators_agree(bundle, said))
 
 
 _TITLES: dict[Backend, str] = {
@@ -156,7 +160,7 @@ def _engine(bundle: Bundle, engine: Engine) -> str:
     return f"{told}, runs here"
 
 
-def _run(bundle: Bundle, backend: Backend, threads: int, frame: Frame, said: dict[Backend, Arrays]) -> str:
+def _run(backend: Backend, bundle: Bundle, threads: int, frame: Frame, said: dict[Backend, Arrays]) -> str:
     if backend in ("cuda", "tensorrt") and not find_gpus():
         raise _Skip("no NVIDIA GPU or driver here")
     if backend == "cuda" and not has_cuda():
@@ -211,7 +215,7 @@ def _check_agreement(bundle: Bundle, reference: Arrays, found: Arrays, tolerance
 
 
 def _cpp(bundle: Bundle, threads: int, frame: Frame) -> str:
-    expected = Pipeline(bundle, "cpu", threads)(frame)
+    expected = Pipeline(bundle, "cpu", threads)(frame)  # and its session is gone before the next one is made
     try:
         native = NativePerception(bundle.path, threads)
         try:
