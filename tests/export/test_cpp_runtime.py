@@ -81,7 +81,7 @@ def test_every_suppression_gives_one_set_of_boxes_everywhere(exported, tmp_path)
     for seed in range(3):
         frame = made_up(path, seed)
         assert_same(native, pipeline, frame)
-        outputs = pipeline.session.run(model_inputs(None, pipeline.bundle.manifest.points, config.model.grid, frame))
+        outputs = pipeline.session.run(model_inputs(None, pipeline.bundle.manifest.points, frame))
         kept = reference(*outputs.values(), 0.0, class_rules(head))
         found = pipeline(frame).boxes
         np.testing.assert_array_equal(found.boxes, outputs["boxes"][kept])
