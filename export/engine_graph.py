@@ -13,9 +13,11 @@ def engine_graph(model: Path) -> bytes:
     whoever runs the engine binds the images as they come.
     """
     graph = onnx.load(model)
-    for value in graph.graph.input:
-        tensor = value.type.tensor_type
-        if tensor.elem_type == onnx.TensorProto.UINT8:
-            tensor.elem_type = onnx.TensorProto.INT8
+    tensors = [value.type.tensor_type for value in graph.graph.input]
+    images = [tensor for tensor in tensors if tensor.elem_type == onnx.TensorProto.UINT8]
+    if not images:
+        return model.read_bytes()
+    for tensor in images:
+        tensor.elem_type = onnx.TensorProto.INT8
     serialised: bytes = graph.SerializeToString()
     return serialised

@@ -142,6 +142,10 @@ class SuppressionConfig(Section):
                 raise ValueError(f"head.suppression.{name} belongs to kind {' or '.join(kinds)}, not to {self.kind}")
         return self
 
+    def __hash__(self) -> int:
+        # Configs are keys of plans, and mappings have no hash of their own.
+        return hash(self.model_dump_json())
+
 
 class HeadConfig(Section):
     """Centre head (detection) or map head (segmentation)."""

@@ -28,7 +28,7 @@ def test_quick_demo_leaves_a_complete_report(tmp_path: Path) -> None:
         for precision in ("fp32", "fp16"):
             manifest = read_bundle(out / "bundles" / f"detection-{name}-{precision}.vexkd").manifest
             assert [engine.compute_capability for engine in manifest.engines] == ["8.9"]
-            assert manifest.engines[0].plugin_layers == {"teacher": 3, "distill-lidar": 2, "distill-camera": 1}[name]
+            assert manifest.engines[0].plugin_layers == {"teacher": 5, "distill-lidar": 2, "distill-camera": 3}[name]
     students = {row["bundle"]: row for row in report["bench"]["detection"]["ratios"]}
     assert all(row["gflops"] > 1 for row in students.values())
     page = (out / "report.html").read_text()

@@ -45,7 +45,8 @@ def test_paper_recipes_run_from_teacher_to_metrics(keyframes, tmp_path, capsys):
     fusion = "model.fusion.channels=8 model.fusion.blocks=1 model.fusion.heads=2 "
     train("detection/teacher.yaml", small + LIDAR + fusion, keyframes, tmp_path / "teacher")
     taught = f"distill.teacher={tmp_path / 'teacher'} distill.mask_channels=8 distill.heads=2 "
-    train("detection/distill-camera.yaml", small + taught, keyframes, tmp_path / "student")
+    # The camera student's grid spans 102.4 m.
+    train("detection/distill-camera.yaml", small + taught + "model.grid.cell=3.2", keyframes, tmp_path / "student")
     capsys.readouterr()
     submission = tmp_path / "submission.json"
     command("eval", str(tmp_path / "student"), "--submission", str(submission), "--match", "2.0", "--json")
