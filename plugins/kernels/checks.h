@@ -79,7 +79,7 @@ inline vexkd_status check_workspace(const void* workspace, size_t size, size_t n
 
 // The part of a workspace that a call uses, for check_buffers; nothing when the call allocates its own. The operators
 // align it themselves.
-inline Buffer workspace_buffer(const void* workspace, size_t needed, size_t = 1) {
+inline Buffer workspace_buffer(const void* workspace, size_t needed) {
   return {workspace, workspace == nullptr ? 0 : needed, 1, Access::kOutput};
 }
 

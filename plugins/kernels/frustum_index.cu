@@ -243,14 +243,11 @@ vexkd_status vexkd_frustum_index_cuda(const float* rays, const float* origins, c
                                       int32_t* starts, void* workspace, size_t workspace_size, void* stream_pointer) {
   using namespace vexkd;
   using namespace vexkd::device;
-  vexkd_status status = check_frustum_sizes_on_cuda(shape, grid);
-  if (status != VEXKD_OK) return status;
+  VEXKD_TRY(check_frustum_sizes_on_cuda(shape, grid));
   const FrustumIndexWorkspace plan = plan_frustum_index(workspace, *shape, *grid);
-  status = check_workspace(workspace, workspace_size, plan.size, false);
-  if (status != VEXKD_OK) return status;
-  status = check_frustum_index(rays, origins, depths, shape, grid, points, starts,
-                               workspace_buffer(workspace, plan.size, VEXKD_CUDA_ALIGNMENT));
-  if (status != VEXKD_OK) return status;
+  VEXKD_TRY(check_workspace(workspace, workspace_size, plan.size, false));
+  VEXKD_TRY(
+      check_frustum_index(rays, origins, depths, shape, grid, points, starts, workspace_buffer(workspace, plan.size)));
 
   const auto stream = static_cast<cudaStream_t>(stream_pointer);
   const int32_t capacity = shape->views * shape->depths * shape->height * shape->width;
@@ -269,10 +266,14 @@ vexkd_status vexkd_frustum_index_cuda(const float* rays, const float* origins, c
   const auto column_blocks = static_cast<unsigned>(ceil_divide(int64_t{plan.buckets} + 1, kColumns));
   locate_and_count_frustum_points<<<chunk_blocks, kBlock, 0, stream>>>(rays, origins, bins, frustum, map, buckets,
                                                                        plan.cells, plan.counts);
+  VEXKD_TRY(launched());
   sum_bucket_counts_over_chunks<<<column_blocks, kBlock, 0, stream>>>(buckets, plan.counts, plan.bucket_starts);
+  VEXKD_TRY(launched());
   turn_bucket_sizes_into_starts<<<1, kBlock, 0, stream>>>(plan.bucket_starts, int64_t{plan.buckets} + 1);
+  VEXKD_TRY(launched());
   scatter_frustum_points_to_buckets<<<chunk_blocks, kBlock, 0, stream>>>(
       plan.cells, capacity, buckets, plan.bucket_starts, plan.counts, plan.order, plan.cells_in_bucket);
+  VEXKD_TRY(launched());
   sort_bucket_by_cell<<<static_cast<unsigned>(plan.buckets), kBlock, 0, stream>>>(
       plan.order, plan.cells_in_bucket, plan.bucket_starts, buckets, cells, capacity, points, starts);
   return launched();

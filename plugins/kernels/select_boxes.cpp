@@ -84,7 +84,7 @@ vexkd_status vexkd_select_boxes_cpu(const float* boxes, const float* scores, con
       {rules, product({class_count, sizeof(vexkd_class_rule)}), alignof(vexkd_class_rule), kInput},
       {kept, product({count, 4}), 4, kOutput},
       {kept_count, 4, 4, kOutput},
-      workspace_buffer(workspace, needed, VEXKD_CPU_ALIGNMENT),
+      workspace_buffer(workspace, needed),
   });
   if (status != VEXKD_OK) return status;
   if (!std::all_of(rules, rules + class_count, known_overlap)) return VEXKD_INVALID_ARGUMENT;
