@@ -1,21 +1,19 @@
 """What bundles are, whether they are sound and how they differ, on screen."""
 
-from typing import Any, cast, get_args
+from typing import cast, get_args
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from vexkd.cli.report import accuracy_rows, box_agreement, one_of
 from vexkd.engines.inspection import Inspection
 from vexkd.engines.manifest import Engine, Manifest, TypeCounts
 from vexkd.export.compare import Comparison
 from vexkd.export.contestant import Backend
 from vexkd.export.verify import Verification
-from vexkd.plugins.errors import UserError
 
 COLOURS = {"ok": "green", "failed": "red", "skipped": "yellow"}
-FURTHER = ("accuracy", "quantisation")
-"""Sections that a manifest may have, whose entries are shown as they are."""
 
 
 def parse_backend(text: str, option: str) -> Backend:
@@ -24,9 +22,7 @@ def parse_backend(text: str, option: str) -> Backend:
     Raises:
         UserError: there is no such backend.
     """
-    if text not in get_args(Backend):
-        raise UserError(f"{option} takes {', '.join(get_args(Backend))}, got {text!r}")
-    return cast(Backend, text)
+    return cast(Backend, one_of(text, option, get_args(Backend)))
 
 
 def print_inspection(found: Inspection) -> None:
@@ -35,6 +31,8 @@ def print_inspection(found: Inspection) -> None:
     table = Table(title=escape(found.path), show_header=False)
     for row in (*_model(manifest), *_quality(manifest)):
         table.add_row(*map(escape, row))
+    for row in accuracy_rows(manifest.accuracy):
+        table.add_row(*row)
     table.add_section()
     for engine, state in zip(manifest.engines, found.engines, strict=True):
         here = "[green]runs here[/]" if state.runs_here else f"[yellow]{escape(state.reason)}[/]"
@@ -66,11 +64,7 @@ def print_comparison(found: Comparison, frames: str) -> None:
         table.add_row(escape(one.name), f"{one.max_abs:.2e}", f"{one.max_rel:.2e}", "yes" if one.identical else "no")
     console.print(table)
     if found.boxes is not None:
-        boxes = found.boxes
-        console.print(
-            f"{boxes.count} boxes ({boxes.ties} ties), {boxes.unmatched} unmatched, centres within "
-            f"{boxes.max_centre * 100:.2f} cm"
-        )
+        console.print(box_agreement(found.boxes))
     told = f"allowed are {found.tolerance:.0e} relative and {found.centre_tolerance * 100:.0f} cm"
     console.print(f"[green]they agree[/]; {told}" if found.agree else f"[red]they differ[/]; {told}")
     for difference in found.differences:
@@ -99,7 +93,8 @@ def _model(manifest: Manifest) -> list[tuple[str, str]]:
     rows += [(f"input {t.name}", f"{t.dtype} {list(t.shape)}") for t in manifest.inputs]
     rows += [(f"output {t.name}", f"{t.dtype} {list(t.shape)}") for t in manifest.outputs]
     if selection is not None:
-        rows.append(("selection", f"score from {selection.score_threshold:g}, suppressed by distance of centres"))
+        kinds = ", ".join(sorted({rule.suppression for rule in selection.classes}))
+        rows.append(("selection", f"score from {selection.score_threshold:g}, suppression: {kinds}"))
     commit = "" if source.git_commit is None else f", commit {source.git_commit[:12]}"
     versions = f"vexkd {source.vexkd}, torch {source.torch}, onnx {source.onnx}"
     return [*rows, ("source", f"{source.run} ({source.stage}){commit}; {versions}")]
@@ -114,14 +109,8 @@ def _quality(manifest: Manifest) -> list[tuple[str, str]]:
     for name, value in parity.outputs.items():
         rows.append((f"parity {name}", f"max {value.max_abs:.2e} absolute, {value.max_rel:.2e} relative"))
     if parity.boxes is not None:
-        boxes = parity.boxes
-        told = f"{boxes.count} boxes ({boxes.ties} ties), {boxes.unmatched} unmatched, centres within "
-        rows.append(("parity boxes", told + f"{boxes.max_centre * 100:.2f} cm"))
-    rows.append(("parity on", f"{parity.inputs}, {parity.runtime}"))
-    content: dict[str, Any] = manifest.model_dump(mode="json")
-    for section in FURTHER:
-        rows += [(section, f"{key}: {value}") for key, value in (content.get(section) or {}).items()]
-    return rows
+        rows.append(("parity boxes", box_agreement(parity.boxes)))
+    return [*rows, ("parity on", f"{parity.inputs}, {parity.runtime}")]
 
 
 def _engine(engine: Engine) -> str:

@@ -10,6 +10,7 @@ from rich.table import Table
 from vexkd.engines.bench import Measurement, Report
 from vexkd.engines.bundle import Bundle
 from vexkd.engines.doctor import Check
+from vexkd.engines.manifest import Accuracy, BoxParity
 from vexkd.engines.session import Device
 from vexkd.plugins.errors import UserError
 
@@ -32,9 +33,18 @@ def parse_device(text: str) -> Device:
     Raises:
         UserError: there is no such device.
     """
-    if text not in get_args(Device):
-        raise UserError(f"--device takes {', '.join(get_args(Device))}, got {text!r}")
-    return cast(Device, text)
+    return cast(Device, one_of(text, "--device", get_args(Device)))
+
+
+def one_of(text: str, option: str, choices: tuple[str, ...]) -> str:
+    """The text, if it is one of an option's choices.
+
+    Raises:
+        UserError: it is none.
+    """
+    if text not in choices:
+        raise UserError(f"{option} takes {', '.join(choices)}, got {text!r}")
+    return text
 
 
 def print_manifest(bundle: Bundle) -> None:
@@ -52,24 +62,33 @@ def print_manifest(bundle: Bundle) -> None:
         told = f"max {value.max_abs:.2e} absolute, {value.max_rel:.2e} relative ({parity.runtime}, {parity.inputs})"
         table.add_row(f"parity {name}", told)
     if parity.boxes is not None:
-        boxes = parity.boxes
-        told = f"{boxes.count} boxes ({boxes.ties} ties), {boxes.unmatched} unmatched, "
-        told += f"centres within {boxes.max_centre * 100:.2f} cm"
-        table.add_row("parity boxes", told)
-    accuracy = manifest.accuracy
-    if accuracy is None:
-        table.add_row("accuracy", "not measured: no annotated keyframes were at hand")
-    else:
-        told = f"on {accuracy.frames} of {accuracy.available} keyframes of {accuracy.split} ({accuracy.runtime})"
-        table.add_row("accuracy", told + (", a loss beyond the limit was accepted" if accuracy.accepted else ""))
-        for name, metric in accuracy.metrics.items():
-            told = f"{metric.bundle:.4f}, trained {metric.reference:.4f}, may lose {metric.limit:.4f}"
-            table.add_row(f"accuracy {name}", told if metric.holds else f"[red]{told}[/]")
+        table.add_row("parity boxes", box_agreement(parity.boxes))
+    for row in accuracy_rows(manifest.accuracy):
+        table.add_row(*row)
     for engine in manifest.engines:
         told = f"{engine.flavour} {engine.version}, compute capability {engine.compute_capability}, "
         told += f"{engine.plugin_layers} plugin layers, {engine.size / 2**20:.1f} MiB"
         table.add_row(f"engine {engine.target}", told + ("" if engine.gpu_code else "; no GPU code, never runs"))
     Console().print(table)
+
+
+def box_agreement(boxes: BoxParity) -> str:
+    """How boxes of two models pair up."""
+    told = f"{boxes.count} boxes ({boxes.ties} ties), {boxes.unmatched} unmatched, "
+    return told + f"centres within {boxes.max_centre * 100:.2f} cm"
+
+
+def accuracy_rows(accuracy: Accuracy | None) -> list[tuple[str, str]]:
+    """Rows of a table, in rich's markup: where accuracy was measured, then every metric."""
+    if accuracy is None:
+        return [("accuracy", "not measured: no annotated keyframes were at hand")]
+    told = f"on {accuracy.frames} of {accuracy.available} keyframes of {accuracy.split} ({accuracy.runtime})"
+    told += ", a loss beyond the limit was accepted" if accuracy.accepted else ""
+    rows = [("accuracy", escape(told))]
+    for name, metric in accuracy.metrics.items():
+        told = f"{metric.bundle:.4f}, trained {metric.reference:.4f}, may lose {metric.limit:.4f}"
+        rows.append((f"accuracy {escape(name)}", told if metric.holds else f"[red]{told}[/]"))
+    return rows
 
 
 def print_bench(report: Report) -> None:
