@@ -8,11 +8,8 @@ calibration to selected boxes or a map, both with native operators.
 """
 
 import argparse
-import json
 import math
 import os
-import shlex
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -23,16 +20,13 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.record import write_record
 from vexkd.engines.bundle import Bundle, read_bundle
-from vexkd.engines.machine import describe_machine
 from vexkd.engines.native_runtime import NativePerception
 from vexkd.engines.onnx_session import OnnxRuntime
 from vexkd.engines.pipeline import Pipeline
 from vexkd.engines.preprocess import model_inputs
 from vexkd.engines.probe import ProbeFrame, probe_frame
-from vexkd.plugins.files import write_text
-from vexkd.plugins.library import build_info
-from vexkd.training.machine import git_commit
 
 WARM_UP = 3
 PAUSE = 0.02
@@ -134,16 +128,7 @@ def main() -> None:
     bundles = [read_bundle(path) for path in arguments.bundles]
     rows = [measure(bundle, threads, arguments.rounds) for bundle in bundles for threads in arguments.threads]
     print_rows(rows)
-    record = {
-        "rows": rows,
-        "load_before": load,
-        "machine": describe_machine().model_dump(),
-        "library": build_info(),
-        "commit": git_commit(),
-        "command": shlex.join(["python", "-m", "benchmarks.deployment", *sys.argv[1:]]),
-    }
-    arguments.json.parent.mkdir(parents=True, exist_ok=True)
-    write_text(arguments.json, json.dumps(record, indent=2) + "\n")
+    write_record(arguments.json, "deployment", rows, load)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ images of 900 x 1600 with an engine for the target, and verifies the bundle. The
 import argparse
 import json
 import os
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -20,11 +19,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.record import write_record
 from vexkd.engines.bench import measured_peak_mib, reset_peak_memory
-from vexkd.engines.machine import describe_machine
-from vexkd.plugins.files import write_text
-from vexkd.plugins.library import build_info
-from vexkd.training.machine import git_commit
 
 DETECTION = Path("configs/nuscenes/detection")
 RECIPES = [DETECTION / f"{name}.yaml" for name in ("camera", "lidar", "teacher")]
@@ -133,16 +129,7 @@ def main() -> None:
     load = os.getloadavg()
     rows = [measure_recipe(recipe, arguments.target) for recipe in arguments.recipes]
     print_rows(rows)
-    record = {
-        "rows": rows,
-        "load_before": load,
-        "machine": describe_machine().model_dump(),
-        "library": build_info(),
-        "commit": git_commit(),
-        "command": shlex.join(["python", "-m", "benchmarks.export_time", *sys.argv[1:]]),
-    }
-    arguments.json.parent.mkdir(parents=True, exist_ok=True)
-    write_text(arguments.json, json.dumps(record, indent=2) + "\n")
+    write_record(arguments.json, "export_time", rows, load)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from vexkd.engines.bundle import Bundle
 from vexkd.engines.manifest import BoxParity, Parity
 from vexkd.engines.preprocess import Frame
-from vexkd.export.contestant import Backend, Contestant, has_onnx
+from vexkd.export.contestant import Backend, Contestant, bundle_inputs, has_onnx
 from vexkd.export.parity import DENSE_OUTPUTS, TOLERANCES, failures, measure_parity, output_parity
 from vexkd.plugins.errors import UserError
 
@@ -123,7 +123,7 @@ def tensor_difference(name: str, a: NDArray[Any], b: NDArray[Any]) -> TensorDiff
 
 def _compare_frame(one: Contestant, other: Contestant, frame: Frame, worst: dict[str, TensorDifference]) -> Parity:
     """Parity on a frame; ``worst`` keeps the largest difference of each tensor that is compared value by value."""
-    said, answered = one.run(one.inputs(frame)), other.run(other.inputs(frame))
+    said, answered = one.run(bundle_inputs(one.bundle, frame)), other.run(bundle_inputs(other.bundle, frame))
     for name in (*DENSE_OUTPUTS, "scores", "logits"):
         if name in said and name in answered and said[name].shape == answered[name].shape:
             found, before = tensor_difference(name, said[name], answered[name]), worst.get(name)
@@ -148,7 +148,7 @@ def _first_difference(
 
     shapes, others = float_tensors(one.bundle.model), float_tensors(other.bundle.model)
     common = [name for name, shape in shapes.items() if others.get(name) == shape]
-    given, taken = one.inputs(frame), other.inputs(frame)
+    given, taken = bundle_inputs(one.bundle, frame), bundle_inputs(other.bundle, frame)
     for names in _groups(common, shapes):
         said = Contestant(one.bundle, one.backend, threads, names).run(given)
         answered = Contestant(other.bundle, other.backend, threads, names).run(taken)

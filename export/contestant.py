@@ -49,20 +49,21 @@ class Contestant:
         self._runtime = found = OnnxRuntime(model, "cuda" if backend == "cuda" else "cpu", threads, operators)
         self.runtime = found.name
 
-    def inputs(self, frame: Frame) -> Arrays:
-        """A frame as the model takes it.
-
-        Raises:
-            UserError: the frame is not what the bundle was exported for.
-        """
-        manifest = self.bundle.manifest
-        if manifest.camera is not None:
-            check_images(frame.images, manifest.camera, self.bundle)
-        return model_inputs(manifest.camera, manifest.points, frame)
-
     def run(self, inputs: Arrays) -> Arrays:
         """Outputs by name: the manifest's, and what boxes are decoded from, or inner tensors, where they can be had."""
         return self._runtime.run(inputs)
+
+
+def bundle_inputs(bundle: Bundle, frame: Frame) -> Arrays:
+    """A frame as a bundle's model takes it.
+
+    Raises:
+        UserError: the frame is not what the bundle was exported for.
+    """
+    manifest = bundle.manifest
+    if manifest.camera is not None:
+        check_images(frame.images, manifest.camera, bundle)
+    return model_inputs(manifest.camera, manifest.points, frame)
 
 
 def has_onnx() -> bool:

@@ -82,17 +82,19 @@ def export_run(
     progress("tracing the model")
     traced = trace_model(model, config, example, precision)
     with _bundle_folder(out) as folder:
-        onnx.save(with_outputs(traced.graph, output_names(config)), folder / MODEL)
+        deployed = with_outputs(traced.graph, output_names(config))
+        onnx.save(deployed, folder / MODEL)
         progress("comparing with ONNX Runtime")
         parity = _measured_parity(folder / MODEL, example, traced, config, precision)
-        draft = _manifest(run, config, example, traced, precision, parity, folder)
+        draft = _manifest(run, config, example, deployed, traced.parameters, precision, parity, folder)
         accuracy = None
         if reference is not None:
             accuracy = admit(measure(Bundle(folder, draft), reference, progress), precision, gate.accept)
         engines = []
         for target in wanted:
             progress(f"building the engine for {target.name}")
-            engines.append(_add_engine(folder, target, traced, config, engine_log(out, target)))
+            tensors = (*draft.inputs, *draft.outputs)
+            engines.append(_add_engine(folder, target, tensors, engine_log(out, target)))
         built = {"accuracy": accuracy, "engines": tuple(engines), "files": _digests(folder)}
         write_manifest(folder, draft.model_copy(update=built))
     return out
@@ -151,25 +153,21 @@ def _compare(
     return parity
 
 
-def _add_engine(folder: Path, target: Target, traced: Traced, config: Config, log: Path) -> Engine:
+def _add_engine(folder: Path, target: Target, tensors: Sequence[Tensor], log: Path) -> Engine:
     library = folder / PLUGIN_LIBRARY
     if not library.exists():
         shutil.copy(find_library(), library)
-    tensors = (*sections.tensors(list(traced.graph.graph.input)), *_deployed_outputs(traced, config))
     build = build_engine(folder / MODEL, find_library(), target, tensors, log)
     (folder / build.entry.file).write_bytes(build.data)
     return build.entry
-
-
-def _deployed_outputs(traced: Traced, config: Config) -> tuple[Tensor, ...]:
-    return sections.tensors([o for o in traced.graph.graph.output if o.name in output_names(config)])
 
 
 def _manifest(
     run: Path,
     config: Config,
     example: Example,
-    traced: Traced,
+    deployed: onnx.ModelProto,
+    parameters: dict[str, int],
     precision: Precision,
     parity: Parity,
     folder: Path,
@@ -182,16 +180,16 @@ def _manifest(
         precision=precision,
         grid=sections.grid_section(config),
         classes=sections.classes(config),
-        inputs=sections.tensors(list(traced.graph.graph.input)),
-        outputs=_deployed_outputs(traced, config),
+        inputs=sections.tensors(list(deployed.graph.input)),
+        outputs=sections.tensors(list(deployed.graph.output)),
         camera=example.camera,
         points=example.points,
         selection=sections.selection_section(config),
         source=sections.source_section(run, config),
         parity=parity,
         accuracy=None,
-        cost=count_cost(with_outputs(traced.graph, output_names(config)), traced.parameters),
-        nodes=count_nodes(traced.graph.graph),
+        cost=count_cost(deployed, parameters),
+        nodes=count_nodes(deployed.graph),
         files=_digests(folder),
     )
 

@@ -21,7 +21,7 @@ from vexkd.engines.probe import probe_frame
 from vexkd.engines.session import matching_engine, why_not_here
 from vexkd.engines.targets import serves
 from vexkd.export.compare import ROUNDING
-from vexkd.export.contestant import Arrays, Backend, Contestant
+from vexkd.export.contestant import Arrays, Backend, Contestant, bundle_inputs
 from vexkd.export.parity import TOLERANCES, Tolerance, failures, measure_parity
 from vexkd.plugins.errors import UserError
 from vexkd.plugins.library import cuda_architectures, open_library
@@ -168,7 +168,7 @@ def _run(backend: Backend, bundle: Bundle, threads: int, frame: Frame, said: dic
     if backend == "tensorrt" and all(why_not_here(bundle, engine) for engine in bundle.manifest.engines):
         raise _Skip("no engine of the bundle runs here")
     contestant = Contestant(bundle, backend, threads)
-    outputs = contestant.run(contestant.inputs(frame))
+    outputs = contestant.run(bundle_inputs(bundle, frame))
     _check_outputs(bundle, outputs)
     said[backend] = outputs
     if backend in ("cuda", "tensorrt") and "cpu" in said:
@@ -253,8 +253,7 @@ def _polygraphy(bundle: Bundle, frame: Frame, said: dict[Backend, Arrays]) -> st
         raise _Skip("ONNX Runtime did not run")
     from vexkd.export.polygraphy_run import run_engine
 
-    contestant = Contestant(bundle, "cpu")
-    outputs = run_engine(bundle, engine, contestant.inputs(frame))
+    outputs = run_engine(bundle, engine, bundle_inputs(bundle, frame))
     _check_outputs(bundle, outputs)
     _check_agreement(bundle, said["cpu"], outputs, TOLERANCES[bundle.manifest.precision], "polygraphy's TensorRT")
     return f"polygraphy {package_version('polygraphy')} gets what ONNX Runtime gets from {engine.file}"
