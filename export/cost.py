@@ -68,12 +68,22 @@ def count_cost(model: onnx.ModelProto, parameters: dict[str, int]) -> Cost:
 
 
 def recipe_cost(config: Config, half: bool = False, raw_size: tuple[int, int] = RAW_SIZE) -> Cost:
-    """Cost of the model that a config describes, untrained, as an export would count it; nothing is computed.
+    """Cost of the model that a config describes, see :func:`recipe_graph`."""
+    return count_cost(*recipe_graph(config, half, raw_size))
+
+
+def recipe_graph(
+    config: Config, half: bool = False, raw_size: tuple[int, int] = RAW_SIZE
+) -> tuple[onnx.ModelProto, dict[str, int]]:
+    """The graph of the model that a config describes, untrained, as an export would deploy it; nothing is computed.
 
     Args:
         config: of a run.
-        half: count the FP16 export.
+        half: make the FP16 export.
         raw_size: (height, width) of the cameras' images.
+
+    Returns:
+        The graph, and the model's parameters by stage.
     """
     example = find_example(config, raw_size if config.model.camera is not None else None)
     # A model of full size takes a minute to run; without values it has the same graph.
@@ -86,7 +96,7 @@ def recipe_cost(config: Config, half: bool = False, raw_size: tuple[int, int] = 
     if half:
         to_half(model)
     graph = trace(module, example.tensors(module.names), module.names, traced_names(config))
-    return count_cost(with_outputs(graph, output_names(config)), parameters)
+    return with_outputs(graph, output_names(config)), parameters
 
 
 def _fill(module: nn.Module) -> None:
