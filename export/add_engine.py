@@ -8,6 +8,7 @@ from pathlib import Path
 from vexkd.engines.bundle import Bundle, read_bundle, remake, write_manifest
 from vexkd.engines.manifest import PLUGIN_LIBRARY, Engine, Manifest
 from vexkd.engines.targets import Target, find_targets
+from vexkd.export.builder_log import engine_log
 from vexkd.export.engine_build import Build, build_engine, check_gpu_code, choose_flavour
 from vexkd.plugins.errors import UserError
 from vexkd.plugins.files import replacing, sha256
@@ -45,7 +46,7 @@ def add_engines(
     builds = []
     for target in wanted:
         progress(f"building the engine for {target.name}")
-        log = bundle.path.resolve().with_name(f"{bundle.path.resolve().name}.{target.name}.log")
+        log = engine_log(bundle.path.resolve(), target)
         builds.append(build_engine(bundle.model, library, target, tensors, log))
     _put(bundle, library, builds)
     return read_bundle(path)

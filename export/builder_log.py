@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from vexkd.engines.targets import Target
 from vexkd.plugins.files import write_text
 
 Log = Sequence[tuple[str, str]]
@@ -19,6 +20,11 @@ _PLACE = re.compile(r"^(\[?[\w./]+(::\w+)*(:\d+|::\d+)\]?:? (ERROR: )?)+(In func
 _SOURCE = re.compile(r" In \w+ at /\S+:\d+")
 _VAGUE = re.compile(r"Could not find any implementation|Failed to (find|create) any|insufficient workspace")
 """Errors that say that nothing was left, and not what took it away: a warning before them may."""
+
+
+def engine_log(bundle: Path, target: Target) -> Path:
+    """Where the log of an engine that fails is kept: beside its bundle."""
+    return bundle.parent / f"{bundle.name}.{target.name}.log"
 
 
 def decisive_line(log: Log) -> str:

@@ -16,6 +16,7 @@ from vexkd.engines.manifest import MANIFEST, MODEL, PLUGIN_LIBRARY, Engine, Mani
 from vexkd.engines.onnx_session import OnnxRuntime
 from vexkd.engines.targets import Target, find_targets
 from vexkd.export import manifest as sections
+from vexkd.export.builder_log import engine_log
 from vexkd.export.cost import count_cost
 from vexkd.export.deployment import Deployment, output_names, run_torch, traced_names
 from vexkd.export.engine_build import build_engine, check_gpu_code, choose_flavour
@@ -98,11 +99,6 @@ def export_run(
         built = {"accuracy": accuracy, "engines": tuple(engines), "files": _digests(folder)}
         write_manifest(folder, draft.model_copy(update=built))
     return out
-
-
-def engine_log(out: Path, target: Target) -> Path:
-    """Where the builder's log of a failed engine is kept: beside the bundle."""
-    return out.parent / f"{out.name}.{target.name}.log"
 
 
 class Traced(NamedTuple):

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 import vexkd
@@ -24,6 +23,7 @@ from vexkd.training.machine import git_commit
 from vexkd.training.predict import model_predictor
 from vexkd.training.run import CONFIG, WEIGHTS
 from vexkd.training.samples import open_dataset
+from vexkd.training.sampling import evenly
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ def find_reference(
         logger.warning("accuracy was not measured: %s", error)
         return None
     available = len(dataset)
-    dataset.tokens = spread(dataset.tokens, count)
+    dataset.tokens = [dataset.tokens[index] for index in evenly(available, count)]
     if config.task == "detection" and not any(dataset.nusc.get("sample", token)["anns"] for token in dataset.tokens):
         raise _no_annotations(dataset, split)
     key = _key(run, dataset, split)
@@ -114,12 +114,6 @@ def figures(predictor: Predictor, dataset: NuScenesDataset, what: str, progress:
     assert predictor.detect is not None
     metrics = evaluate_detection(dataset, predictor.detect, None, workers, tracked).metrics
     return {name: metrics[name] for name in ("mAP", "NDS")}
-
-
-def spread(tokens: list[str], count: int) -> list[str]:
-    """``count`` of the tokens, or all if they are fewer, evenly spread from the first to the last."""
-    chosen = np.linspace(0, len(tokens) - 1, min(count, len(tokens))).round().astype(int)
-    return [tokens[index] for index in chosen]
 
 
 def _check_images(dataset: NuScenesDataset, raw_size: tuple[int, int] | None) -> None:

@@ -23,10 +23,11 @@ from vexkd.export import export as export_module
 from vexkd.export import reference as reference_module
 from vexkd.export.export import export_run
 from vexkd.export.gate import Gate, admit, limit
-from vexkd.export.reference import CACHE, find_reference, spread
+from vexkd.export.reference import CACHE, find_reference
 from vexkd.plugins.errors import UserError
 from vexkd.training.predict import model_predictor
 from vexkd.training.run import load_run, save_run
+from vexkd.training.sampling import evenly
 
 ALL = Gate(split="all")
 LAYERS = ("drivable_area", "ped_crossing", "walkway", "stop_line", "carpark_area", "road_divider", "lane_divider")
@@ -273,8 +274,7 @@ def test_a_gain_is_no_loss(bundle: float, holds: bool) -> None:
 
 
 def test_keyframes_are_evenly_spread() -> None:
-    tokens = [str(number) for number in range(9)]
-    assert spread(tokens, 3) == ["0", "4", "8"]
-    assert spread(tokens, 1) == ["0"]
-    assert spread(tokens, 9) == spread(tokens, 200) == tokens
-    assert len(set(spread(tokens, 8))) == 8
+    assert evenly(9, 3) == [0, 4, 8]
+    assert evenly(9, 1) == [0]
+    assert evenly(9, 9) == evenly(9, 200) == list(range(9))
+    assert len(set(evenly(9, 8))) == 8
